@@ -1,0 +1,50 @@
+"""What a motion estimator is, and what it sees of a recording."""
+
+from abc import abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+
+from driftviewer.chunks import Steps
+from driftviewer.data import Direction, Motion
+from driftviewer.params import Method, Registry
+
+ESTIMATORS = Registry("estimate_motion")
+
+
+@dataclass(frozen=True, eq=False)
+class Activity:
+    """The activity profile of one shank (or of a whole probe): N localised peaks, and where they can be.
+
+    Parameters
+    ----------
+    times_s : (N,) float64
+        Ascending, on the recording's own clock.
+    depths_um : (N,) float64
+        Finite.
+    amplitudes : (N,) float64
+        Absolute values.
+    time_range_s, depth_range_um : (float, float)
+        Begin and end of the recording, lowest and highest contact.
+    direction : {"y", "x"}
+        Which axis `depths_um` lies on.
+    """
+
+    times_s: np.ndarray
+    depths_um: np.ndarray
+    amplitudes: np.ndarray
+    time_range_s: tuple[float, float]
+    depth_range_um: tuple[float, float]
+    direction: Direction = "y"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimator(Method):
+    """Infers how the tissue moved from where peaks are seen."""
+
+    @abstractmethod
+    def estimate(self, activity: Activity) -> Steps[Motion]:
+        """Yield progress at least every 100 ms or so of work, return the motion.
+
+        Too little to go on (no peaks, fewer than two time bins) is not an error: the result is `Motion.none` with the reason.
+        """

@@ -1,0 +1,86 @@
+"""Noise level of each channel, and which channels cannot be used."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from driftviewer.errors import InputError
+from driftviewer.recording.protocol import Recording
+
+MAD_TO_SD = 0.6744897501960817
+"""Median absolute deviation of a standard normal variable."""
+
+
+@dataclass(frozen=True, eq=False)
+class Noise:
+    """Noise of a recording.
+
+    Parameters
+    ----------
+    levels : (C,) float64
+        Robust standard deviation, in the recording's own unit; 1 for channels that cannot be used.
+    usable : (C,) bool
+        False for channels that are flat, saturated or not finite.
+    notes : tuple of str
+        What was found, in words.
+    """
+
+    levels: np.ndarray
+    usable: np.ndarray
+    notes: tuple[str, ...] = ()
+
+
+def measure_noise(
+    recording: Recording, num_chunks: int = 20, chunk_ms: float = 500.0, seed: int = 0
+) -> Noise:
+    """Measure each channel's noise by the median absolute deviation of random excerpts.
+
+    Parameters
+    ----------
+    recording : Recording
+        (T, C) samples.
+    num_chunks, chunk_ms : int, float
+        Number and length of the excerpts; a shorter recording is read whole.
+    seed : int
+        Same seed, same excerpts, same peaks.
+
+    Raises
+    ------
+    InputError
+        No channel can be used.
+    """
+    total = recording.info.num_samples
+    frames = max(1, min(int(chunk_ms * 1e-3 * recording.info.sampling_frequency), total))
+    starts = np.sort(np.random.default_rng(seed).integers(0, total - frames + 1, num_chunks))
+    if frames * num_chunks >= total:
+        starts = np.arange(0, total, frames)
+    channels = recording.info.num_channels
+    sums, finite = np.zeros(channels), np.ones(channels, bool)
+    lowest, highest, clipped = np.full(channels, np.inf), np.full(channels, -np.inf), np.zeros(channels)
+    for start in starts:
+        block = recording.read(int(start), int(min(start + frames, total)))
+        finite &= np.isfinite(block).all(axis=0)
+        block = np.nan_to_num(block.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+        median = np.median(block, axis=0)
+        sums += np.median(np.abs(block - median), axis=0) / MAD_TO_SD
+        low, high = block.min(axis=0), block.max(axis=0)
+        clipped += ((block == low) | (block == high)).mean(axis=0)
+        lowest, highest = np.minimum(lowest, low), np.maximum(highest, high)
+    levels = sums / len(starts)
+    faults = {
+        "hold values that are not finite": ~finite,
+        "are flat (dead or disconnected)": finite & (lowest == highest),
+        "are saturated": finite & (lowest < highest) & (clipped / len(starts) > 0.2),
+    }
+    # a channel that is quiet for most of the time (digital silence) has no MAD, yet it is not flat
+    faults["are constant for most of the time"] = (levels <= 0) & ~np.logical_or.reduce(list(faults.values()))
+    usable = ~np.logical_or.reduce(list(faults.values()))
+    notes = tuple(_note(recording, what, np.flatnonzero(which)) for what, which in faults.items() if which.any())
+    if not usable.any():
+        raise InputError(f"{recording.info.name} has no usable channel: {'; '.join(notes)}. Check the file, its dtype and its channel count.")
+    return Noise(np.where(usable, levels, 1.0), usable, notes)
+
+
+def _note(recording: Recording, what: str, which: np.ndarray) -> str:
+    names = ", ".join(recording.info.channel_ids[i] for i in which[:8]) + (", …" if len(which) > 8 else "")
+    return f"{len(which)} of {recording.info.num_channels} channels {what} and are left out ({names})"
