@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 
+import numba
 import numpy as np
 
 from driftviewer.errors import InputError
+from driftviewer.median import finite_median
 from driftviewer.recording.protocol import Recording
 
 MAD_TO_SD = 0.6744897501960817
@@ -58,14 +60,12 @@ def measure_noise(
     sums, finite = np.zeros(channels), np.ones(channels, bool)
     lowest, highest, clipped = np.full(channels, np.inf), np.full(channels, -np.inf), np.zeros(channels)
     for start in starts:
-        block = recording.read(int(start), int(min(start + frames, total)))
-        finite &= np.isfinite(block).all(axis=0)
-        block = np.nan_to_num(block.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
-        median = np.median(block, axis=0)
-        sums += np.median(np.abs(block - median), axis=0) / MAD_TO_SD
-        low, high = block.min(axis=0), block.max(axis=0)
-        clipped += ((block == low) | (block == high)).mean(axis=0)
+        block = np.array(recording.read(int(start), int(min(start + frames, total))).T, dtype=np.float32, order="C")
+        finite &= np.isfinite(block).all(axis=1)
+        low, high = block.min(axis=1), block.max(axis=1)
+        clipped += ((block == low[:, None]) | (block == high[:, None])).mean(axis=1)
         lowest, highest = np.minimum(lowest, low), np.maximum(highest, high)
+        sums += _mad(block) / MAD_TO_SD
     levels = sums / len(starts)
     faults = {
         "hold values that are not finite": ~finite,
@@ -79,6 +79,20 @@ def measure_noise(
     if not usable.any():
         raise InputError(f"{recording.info.name} has no usable channel: {'; '.join(notes)}. Check the file, its dtype and its channel count.")
     return Noise(np.where(usable, levels, 1.0), usable, notes)
+
+
+@numba.njit(nogil=True, cache=True)
+def _mad(block: np.ndarray) -> np.ndarray:
+    """Return the median absolute deviation of each row of (C, T) float32, zero where nothing is finite; overwrites `block`."""
+    mad, scratch = np.zeros(len(block)), np.empty(block.shape[1] + 1, np.int32)
+    for c in range(len(block)):
+        row = block[c]
+        median = finite_median(row, scratch)
+        for t in range(row.size):
+            row[t] = abs(row[t] - median)
+        deviation = finite_median(row, scratch)
+        mad[c] = deviation if np.isfinite(deviation) else 0.0
+    return mad
 
 
 def _note(recording: Recording, what: str, which: np.ndarray) -> str:

@@ -56,7 +56,9 @@ class Field:
 
     @property
     def unit(self) -> str:
-        """The unit, declared or read off the name's suffix."""
+        """The unit, declared or read off the name: its suffix, or ``ms_`` in front (`ms_before`)."""
+        if self.name.startswith("ms_"):
+            return self.param.unit or "ms"
         suffix = next((s for s in sorted(SUFFIX_UNITS, key=len, reverse=True) if self.name.endswith(s)), "")
         return self.param.unit or SUFFIX_UNITS.get(suffix, "")
 
@@ -135,6 +137,8 @@ class Method:
 
     name: ClassVar[str] = ""
     step: ClassVar[str] = ""
+    aliases: ClassVar[dict[str, str]] = {}
+    """Other programs' and former names of parameters, understood by `make`."""
 
     def __post_init__(self) -> None:
         owner = self.step or type(self).__name__
@@ -161,12 +165,23 @@ M = TypeVar("M", bound=Method)
 def make(cls: type[M], params: Mapping[str, Any]) -> M:
     """Build a method from a mapping of parameters; an unknown name is refused with the nearest known one."""
     known = [f.name for f in fields(cls)]
+    params = _without_aliases(cls, params)
     for name in params:
         if name not in known:
             raise InputError(
                 f"{cls.step} method {cls.name!r} has no parameter {name!r}{nearest(name, known)}; it has {', '.join(known) or 'none'}."
             )
     return cls(**params)
+
+
+def _without_aliases(cls: type[Method], params: Mapping[str, Any]) -> dict[str, Any]:
+    named: dict[str, Any] = {}
+    for given, value in params.items():
+        name = cls.aliases.get(given, given)
+        if name in named:
+            raise InputError(f"{cls.step} method {cls.name!r} was given {name!r} twice, once as {given!r}; give it once.")
+        named[name] = value
+    return named
 
 
 class Registry:

@@ -2,11 +2,12 @@
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 
 from driftviewer.chunks import Plan
+from driftviewer.data import LOCATION_DTYPE
 from driftviewer.noise import Noise
 from driftviewer.params import Method, Param, Registry
 from driftviewer.recording.protocol import RecordingInfo
@@ -18,7 +19,9 @@ LOCALIZERS = Registry("localize")
 class Localizer(Method):
     """Places peaks in the plane of the probe from their waveforms on neighbouring contacts."""
 
-    radius_um: Annotated[float, Param("Contacts within this distance of the peak's contact are used; more is steadier, less is sharper", gt=0, le=1000)] = 75.0
+    location_dtype: ClassVar[np.dtype] = LOCATION_DTYPE
+
+    radius_um: Annotated[float, Param("Contacts within this distance of the peak's contact are used", gt=0, le=1000)] = 75.0
     ms_before: Annotated[float, Param("Waveform kept before the peak", gt=0, le=5)] = 0.1
     ms_after: Annotated[float, Param("Waveform kept after the peak; the largest swing of a spike lies there", gt=0, le=5)] = 0.3
 

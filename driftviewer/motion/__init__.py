@@ -1,0 +1,104 @@
+"""Motion estimation: how the tissue moved along the probe, from where peaks are seen."""
+
+from typing import Any
+
+import numpy as np
+
+from driftviewer.chunks import drain
+from driftviewer.data import Direction, Motion
+from driftviewer.errors import InputError
+from driftviewer.motion.base import ESTIMATORS, Activity, Estimator
+from driftviewer.motion.decentralized import Decentralized
+from driftviewer.recording.foreign import as_recording
+
+__all__ = ["ESTIMATORS", "Activity", "Decentralized", "Estimator", "correct_depths", "estimate_motion", "make_activity"]
+
+
+def estimate_motion(
+    recording: Any,
+    peaks: np.ndarray,
+    peak_locations: np.ndarray,
+    method: str | Estimator = "decentralized",
+    *,
+    direction: Direction = "y",
+    progress_bar: bool | None = None,
+    **params: Any,
+) -> Motion:
+    """Estimate how the tissue moved during a recording.
+
+    Parameters
+    ----------
+    recording : Recording
+        Ours or a SpikeInterface recording; gives the clock and the probe.
+    peaks : (N,) PEAK_DTYPE
+        As from `detect_peaks`; any order.
+    peak_locations : (N,) structured with fields x and y
+        As from `localize_peaks`; peaks without a location (NaN) are left out.
+    method : str or Estimator
+        Name of a registered method, or the method itself.
+    direction : {"y", "x"}
+        Axis of the probe along which motion is estimated.
+    progress_bar : bool, optional
+        Show progress and time left; by default on a terminal only.
+    **params
+        Parameters of the method.
+
+    Returns
+    -------
+    Motion
+        Zero everywhere, with the reason in its notes, where the peaks cannot support an estimate.
+
+    Raises
+    ------
+    InputError
+        Peaks and locations differ in length, or a parameter is unknown or out of bounds.
+    """
+    estimator: Estimator = ESTIMATORS.make(method, **params)
+    return drain(estimator.estimate(make_activity(recording, peaks, peak_locations, direction)), progress_bar)
+
+
+def make_activity(recording: Any, peaks: np.ndarray, peak_locations: np.ndarray, direction: Direction = "y") -> Activity:
+    """Collect what an estimator sees: times on the recording's clock, depths and absolute amplitudes of located peaks.
+
+    Parameters
+    ----------
+    recording, peaks, peak_locations, direction
+        As for `estimate_motion`.
+
+    Raises
+    ------
+    InputError
+        Peaks and locations differ in length, the direction is unknown or a peak lies outside the recording.
+    """
+    rec = as_recording(recording)
+    if direction not in ("x", "y"):
+        raise InputError(f"direction = {direction!r} is not known; choose one of y, x.")
+    if len(peaks) != len(peak_locations):
+        raise InputError(f"{len(peaks)} peaks do not fit {len(peak_locations)} peak locations; localise the same peaks again.")
+    frames = _joined_frames(peaks, rec.info.boundaries, rec.info.num_samples)
+    depths = np.asarray(peak_locations[direction], np.float64)
+    order = np.argsort(frames, kind="stable")
+    order = order[np.isfinite(depths[order])]
+    contacts = rec.info.channel_locations[:, "xy".index(direction)]
+    begin, end = (float(t) for t in rec.frames_to_times(np.array([0, rec.info.num_samples - 1])))
+    return Activity(
+        np.asarray(rec.frames_to_times(frames[order]), np.float64), depths[order], np.abs(peaks["amplitude"][order]).astype(np.float64),
+        (begin, end + 1 / rec.info.sampling_frequency), (float(contacts.min()), float(contacts.max())), direction,
+    )  # fmt: skip
+
+
+def _joined_frames(peaks: np.ndarray, boundaries: tuple[int, ...], num_samples: int) -> np.ndarray:
+    """Return frames (N,) counted through all files, whether or not the peaks name the file they lie in."""
+    starts = np.array((0, *boundaries))
+    segments = peaks["segment_index"] if "segment_index" in (peaks.dtype.names or ()) else np.zeros(len(peaks), np.int64)
+    if len(peaks) and (segments.min() < 0 or segments.max() >= starts.size):
+        raise InputError(f"Peaks of segment {int(segments.max())} do not fit a recording of {starts.size}; detect them on this recording.")
+    frames = np.asarray(peaks["sample_index"] + starts[segments], np.int64)
+    if len(frames) and (frames.min() < 0 or frames.max() >= num_samples):
+        raise InputError(f"A peak at frame {int(frames.max())} lies outside the recording of {num_samples} frames; detect peaks on it.")
+    return frames
+
+
+def correct_depths(motion: Motion, times_s: np.ndarray, depths_um: np.ndarray) -> np.ndarray:
+    """Return the depths (N,), µm, at which peaks would have been seen had the tissue not moved."""
+    return np.asarray(np.asarray(depths_um, np.float64) - motion.displacement_at(times_s, depths_um))

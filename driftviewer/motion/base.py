@@ -1,7 +1,7 @@
 """What a motion estimator is, and what it sees of a recording."""
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -36,6 +36,16 @@ class Activity:
     time_range_s: tuple[float, float]
     depth_range_um: tuple[float, float]
     direction: Direction = "y"
+
+    def within(self, margin_um: float) -> "Activity":
+        """Return the peaks that lie no farther than `margin_um` beyond the contacts."""
+        low, high = self.depth_range_um
+        near = (self.depths_um >= low - margin_um) & (self.depths_um <= high + margin_um)
+        return self if near.all() else self.select(near)
+
+    def select(self, which: np.ndarray) -> "Activity":
+        """Return some of the peaks, by a mask (N,)."""
+        return replace(self, times_s=self.times_s[which], depths_um=self.depths_um[which], amplitudes=self.amplitudes[which])
 
 
 @dataclass(frozen=True, kw_only=True)

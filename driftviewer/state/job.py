@@ -42,6 +42,7 @@ class Job:
 
     _thread: threading.Thread | None = field(default=None, repr=False, compare=False)
     _stop: threading.Event = field(default_factory=threading.Event, repr=False, compare=False)
+    _lock: threading.RLock = field(default_factory=threading.RLock, repr=False, compare=False)
 
     events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor()
 
@@ -52,8 +53,9 @@ class Job:
 
     def start(self, title: str, steps: Steps[Any], done: Callable[[Any], None]) -> bool:
         """Run `steps` in a thread and hand the result to `done` there; False if something else is under way."""
-        if self.running:
+        if self.running and self.status in ("running", "cancelling"):
             return False
+        self.wait(1.0)
         self._stop = threading.Event()
         self.title, self.step, self.fraction, self.seconds_left, self.error = title, "", 0.0, -1.0, ""
         self.status = "running"
@@ -63,9 +65,10 @@ class Job:
 
     def cancel(self) -> None:
         """Ask the computation to end; it does at its next progress."""
-        if self.running and self.status == "running":
-            self.status = "cancelling"
-            self._stop.set()
+        with self._lock:
+            if self.running and self.status == "running":
+                self._stop.set()
+                self.status = "cancelling"
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait for the end; return whether it came."""
@@ -78,22 +81,27 @@ class Job:
         try:
             result = self._pull(steps, stop)
             if stop.is_set():
-                self.status = "cancelled"
+                self._finish("cancelled")
                 return
             done(result)
-            self.status = "done"
+            self._finish("done")
         except InputError as error:
             self._fail(str(error))
         except MemoryError:
             self._fail("Out of memory; select fewer peaks, use larger bins or close other programs.")
-        except Exception as error:  # noqa: BLE001 - a thread has nobody above it: every error must reach the window
+        except Exception as error:
             log.exception("%s failed", self.title)
             self._fail(f"{self.title} failed: {type(error).__name__}: {error}. Details are in the log.")
 
     def _fail(self, sentence: str) -> None:
         log.error(sentence)
         self.error = sentence
-        self.status = "failed"
+        self._finish("failed")
+
+    def _finish(self, status: str) -> None:
+        """Enter a final state; under the lock, so that a `cancel` of the same moment cannot come after it."""
+        with self._lock:
+            self.status = status
 
     def _pull(self, steps: Steps[Any], stop: threading.Event) -> Any:
         """Pull `steps` to the end or to the stop; closing them is what cancels."""

@@ -4,11 +4,12 @@ import operator
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+import numpy as np
 from psygnal import SignalGroupDescriptor
 
 from driftviewer.data import Motion
 from driftviewer.params import Method
-from driftviewer.pipeline import Pipeline
+from driftviewer.pipeline import STEPS, Pipeline
 from driftviewer.presets import DEFAULT_PRESET, load_preset
 from driftviewer.raster import PeakRaster
 from driftviewer.recording.protocol import Recording
@@ -17,7 +18,7 @@ from driftviewer.store import MotionInfo
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """One estimate that is kept: a name, the motion, and how it came about (`info` is None for an imported motion)."""
+    """One estimate that is kept: a name, the motion, how it came about (`info` is None for an imported motion), and whether it helps."""
 
     name: str
     motion: Motion
@@ -25,6 +26,35 @@ class Run:
     pipeline: Pipeline | None = None
     info: MotionInfo | None = None
     visible: bool = True
+    verdict: str = ""
+
+    @property
+    def max_displacement_um(self) -> float:
+        """Largest displacement from the reference, either way, µm."""
+        return float(np.abs(self.motion.displacement).max())
+
+    @property
+    def run_time_s(self) -> float:
+        """Time all steps took, s; 0 for an imported motion."""
+        return float(sum(self.info.run_times.values())) if self.info is not None else 0.0
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know of this estimate, each sentence once."""
+        return tuple(dict.fromkeys((*(self.info.notes if self.info is not None else ()), *self.motion.notes)))
+
+
+def differences(pipeline: Pipeline, start: Pipeline) -> tuple[str, ...]:
+    """Return the parameters that differ, as ``"estimate.bin_s: 2.0 → 1.0"``; a changed method is one difference."""
+    found = []
+    for step in STEPS:
+        new, old = getattr(pipeline, step), getattr(start, step)
+        if new.name != old.name:
+            found.append(f"{step}: {old.name} → {new.name}")
+        else:
+            before = old.params()
+            found += [f"{step}.{name}: {before[name]} → {value}" for name, value in new.params().items() if value != before[name]]
+    return tuple(found)
 
 
 @dataclass
@@ -47,6 +77,10 @@ class Session:
         Every estimate, oldest first.
     notice : str
         Last sentence for the user.
+    forecast : str
+        What the next run will cost, in words; empty while unknown.
+    bad_channels : tuple of int
+        Channels of `raw` that are dead, flat or saturated.
     """
 
     raw: Recording | None = None
@@ -57,7 +91,9 @@ class Session:
     pipeline: Pipeline = field(default_factory=lambda: load_preset(DEFAULT_PRESET))
     runs: tuple[Run, ...] = ()
     notice: str = ""
+    forecast: str = ""
+    bad_channels: tuple[int, ...] = ()
 
     events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor(
-        equality_operators={name: operator.is_ for name in ("raw", "recording", "raster", "runs")}
+        equality_operators=dict.fromkeys(("raw", "recording", "raster", "runs"), operator.is_)
     )

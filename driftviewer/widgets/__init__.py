@@ -1,0 +1,1 @@
+"""Qt panels of the window; they know the state but not napari."""

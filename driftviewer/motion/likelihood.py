@@ -1,0 +1,243 @@
+"""Refinement of a motion by maximum likelihood of the peaks themselves.
+
+Tissue that stands still shows a density of peaks over depth and amplitude that does not change. Given a first estimate,
+that density is the smoothed histogram of the corrected peaks; Fisher scoring then moves the displacement, linear between
+time bins and between depth windows, to where the peaks are most likely under it. Only where a peak lies counts, not how
+many there are, so a unit that falls silent or fires faster exerts no pull. Penalties on the steps in time (robust, so that
+jumps survive) and on the slope and the bend in depth have scales estimated from the data.
+"""
+
+from collections.abc import Generator
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+from scipy.linalg import solveh_banded
+from scipy.ndimage import gaussian_filter1d
+
+from driftviewer.motion.base import Activity
+
+GRID_UM = 1.0
+AMPLITUDE_BINS = 12
+WIDTHS = (2.4, 1.8, 1.4, 1.2, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
+"""Smoothing of the density at each round, relative to the last."""
+
+
+@dataclass(frozen=True, eq=False)
+class Refined:
+    """Displacement (B, W), µm, and Fisher information (B, W), µm⁻², that the peaks carry about it."""
+
+    displacement: np.ndarray
+    information: np.ndarray
+
+
+def refine(
+    activity: Activity, start: np.ndarray, temporal_bins_s: np.ndarray, centers_um: np.ndarray, width_um: float = 3.0
+) -> Generator[tuple[int, int], None, Refined]:
+    """Improve a displacement (B, W); yield (rounds done, rounds in all).
+
+    Parameters
+    ----------
+    activity : Activity
+        N peaks.
+    start : (B, W) float64
+        First estimate, µm; must be right to about `width_um` times three.
+    temporal_bins_s, centers_um : (B,) and (W,) float64
+        Where the displacement is given; linear in between, constant outside.
+    width_um : float
+        Final smoothing of the density in depth, standard deviation.
+    """
+    peaks = _Peaks(activity, temporal_bins_s, centers_um)
+    u = centred(start)
+    information = np.zeros_like(u)
+    prior = _Prior(temporal_bins_s, centers_um)
+    for k, relative in enumerate(WIDTHS):
+        density = _Density(peaks, u, width_um * relative)
+        pull, banded, information = peaks.scores(u, density)
+        prior.learn(u, information)
+        pull -= prior.add_to(banded, u)
+        step = solveh_banded(banded, pull.ravel(), lower=True).reshape(u.shape)
+        u = centred(u + np.clip(step, -2 * width_um, 2 * width_um))
+        yield k + 1, len(WIDTHS)
+    return Refined(u, information)
+
+
+def centred(displacement: np.ndarray) -> np.ndarray:
+    """Return a displacement (B, W) less each window's median over time: motion is defined up to that."""
+    return np.asarray(displacement - np.median(displacement, axis=0, keepdims=True), np.float64)
+
+
+class _Peaks:
+    """Peaks with their places between time bins and windows worked out once."""
+
+    def __init__(self, activity: Activity, times: np.ndarray, centers: np.ndarray) -> None:
+        self.depths = activity.depths_um
+        self.time_index, self.time_part = _bracket(times, activity.times_s)
+        self.depth_index, self.depth_part = _bracket(centers, activity.depths_um)
+        self.amplitude_bin = _amplitude_bins(activity.amplitudes)
+        low, high = np.percentile(self.depths, [0, 100]) if self.depths.size else activity.depth_range_um
+        span = activity.depth_range_um[1] - activity.depth_range_um[0]
+        self.low = max(low, activity.depth_range_um[0] - span) - 100.0
+        self.high = min(high, activity.depth_range_um[1] + span) + 100.0
+
+    def displacement(self, u: np.ndarray) -> np.ndarray:
+        """Return the displacement (N,) of each peak."""
+        right = np.minimum(self.depth_index + 1, u.shape[1] - 1)
+        after = np.minimum(self.time_index + 1, u.shape[0] - 1)
+        first = u[self.time_index, self.depth_index] * (1 - self.depth_part) + u[self.time_index, right] * self.depth_part
+        second = u[after, self.depth_index] * (1 - self.depth_part) + u[after, right] * self.depth_part
+        return np.asarray(first * (1 - self.time_part) + second * self.time_part, np.float64)
+
+    def scores(self, u: np.ndarray, density: "_Density") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return gradient (B, W), banded negative Hessian (lower form) and information (B, W) of the log-likelihood."""
+        bins, windows = u.shape
+        banded = np.zeros((max(windows + 2, 3), bins * windows))
+        pull, information = np.zeros((bins, windows)), np.zeros((bins, windows))
+        position = (self.depths - self.displacement(u) - self.low) / GRID_UM
+        _accumulate(
+            position, self.amplitude_bin, self.time_index, self.time_part, self.depth_index, self.depth_part,
+            density.slope, density.information, pull.ravel(), banded, information.ravel(), windows,
+        )  # fmt: skip
+        return pull, banded, information
+
+
+def _bracket(grid: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the lower neighbour on an ascending grid and the fraction towards the upper one, clamped."""
+    if grid.size == 1:
+        return np.zeros(values.size, np.int64), np.zeros(values.size)
+    low = np.clip(np.searchsorted(grid, values, side="right") - 1, 0, grid.size - 2)
+    return low, np.clip((values - grid[low]) / (grid[low + 1] - grid[low]), 0, 1)
+
+
+def _amplitude_bins(amplitudes: np.ndarray) -> np.ndarray:
+    """Sort absolute amplitudes (N,) into bins of equal width in their logarithm."""
+    logs = np.log(np.maximum(amplitudes, 1e-12))
+    low, high = np.percentile(logs, [1, 99]) if logs.size else (0.0, 1.0)
+    scaled = (logs - low) / max(high - low, 1e-9) * AMPLITUDE_BINS
+    return np.clip(scaled, 0, AMPLITUDE_BINS - 1).astype(np.int64)
+
+
+class _Density:
+    """Smoothed density of corrected peaks over amplitude bins and depth: slope of its logarithm, and its information."""
+
+    def __init__(self, peaks: _Peaks, u: np.ndarray, width_um: float) -> None:
+        size = int((peaks.high - peaks.low) / GRID_UM) + 2
+        counts = np.zeros((AMPLITUDE_BINS, size))
+        _histogram((peaks.depths - peaks.displacement(u) - peaks.low) / GRID_UM, peaks.amplitude_bin, counts)
+        smooth = gaussian_filter1d(counts, width_um / GRID_UM, axis=1, mode="constant")
+        smooth = gaussian_filter1d(smooth, 0.7, axis=0, mode="nearest")
+        smooth += 0.05 * smooth.mean() + 1e-9
+        self.slope = np.gradient(np.log(smooth), GRID_UM, axis=1)
+        wide = 5 * width_um / GRID_UM
+        expected = gaussian_filter1d(smooth * self.slope**2, wide, axis=1, mode="constant")
+        self.information = expected / gaussian_filter1d(smooth, wide, axis=1, mode="constant")
+
+
+class _Prior:
+    """Penalties on steps in time and on slope and bend in depth; their scales follow the data."""
+
+    def __init__(self, times: np.ndarray, centers: np.ndarray) -> None:
+        self.step = self.slope = self.bend = 4.0
+        self.floor = 0.05
+
+    def learn(self, u: np.ndarray, information: np.ndarray) -> None:
+        """Re-estimate the scales, µm, from a displacement (B, W) and its uncertainty."""
+        variance = 1 / np.maximum(information, 1e-4)
+        step = np.diff(u, axis=0)
+        self.step = self._scale(step, variance[1:] + variance[:-1], self.step, robust=True)
+        if u.shape[1] > 1:
+            self.slope = self._scale(np.diff(u, axis=1), variance[:, 1:] + variance[:, :-1], self.slope)
+        if u.shape[1] > 2:
+            noise = variance[:, 2:] + 4 * variance[:, 1:-1] + variance[:, :-2]
+            self.bend = self._scale(np.diff(u, 2, axis=1), noise, self.bend)
+
+    def _scale(self, difference: np.ndarray, variance: np.ndarray, previous: float, robust: bool = False) -> float:
+        seen = variance < 100
+        if not seen.any():
+            return previous
+        squares = difference[seen] ** 2
+        size = np.median(squares) / 0.455 if robust else squares.mean()
+        left = np.median(variance[seen] * previous**2 / (variance[seen] + previous**2))
+        return max(float(np.sqrt(size + left)), self.floor)
+
+    def add_to(self, banded: np.ndarray, u: np.ndarray) -> np.ndarray:
+        """Add the penalties' Hessian to `banded` and return their gradient (B, W)."""
+        bins, windows = u.shape
+        gradient = np.zeros_like(u)
+        step = np.diff(u, axis=0)
+        weight = 1 / (self.step**2 + (step / 2) ** 2)
+        gradient[1:] += weight * step
+        gradient[:-1] -= weight * step
+        diagonal = banded[0].reshape(bins, windows)
+        diagonal += 1e-6
+        diagonal[1:] += weight
+        diagonal[:-1] += weight
+        banded[windows].reshape(bins, windows)[:-1] -= weight
+        for order, scale in ((1, self.slope), (2, self.bend)):
+            if windows > order:
+                self._add_depth(banded, u, gradient, order, 1 / scale**2)
+        return gradient
+
+    def _add_depth(self, banded: np.ndarray, u: np.ndarray, gradient: np.ndarray, order: int, strength: float) -> None:
+        stencil = np.array([-1.0, 1.0]) if order == 1 else np.array([1.0, -2.0, 1.0])
+        bins, windows = u.shape
+        difference = np.diff(u, order, axis=1)
+        count = windows - order
+        for a, left in enumerate(stencil):
+            gradient[:, a : a + count] += strength * left * difference
+            for b in range(a, order + 1):
+                banded[b - a].reshape(bins, windows)[:, a : a + count] += strength * left * stencil[b]
+
+
+@numba.njit(nogil=True, cache=True)
+def _histogram(position: np.ndarray, amplitude_bin: np.ndarray, counts: np.ndarray) -> None:
+    """Share each peak between the two nearest depths of its amplitude bin."""
+    last = counts.shape[1] - 1
+    for n in range(position.size):
+        k = int(np.floor(position[n]))
+        if k < 0 or k >= last:
+            continue
+        part = position[n] - k
+        counts[amplitude_bin[n], k] += 1.0 - part
+        counts[amplitude_bin[n], k + 1] += part
+
+
+@numba.njit(nogil=True, cache=True)
+def _accumulate(
+    position: np.ndarray,
+    amplitude_bin: np.ndarray,
+    time_index: np.ndarray,
+    time_part: np.ndarray,
+    depth_index: np.ndarray,
+    depth_part: np.ndarray,
+    slope: np.ndarray,
+    expected: np.ndarray,
+    pull: np.ndarray,
+    banded: np.ndarray,
+    information: np.ndarray,
+    windows: int,
+) -> None:
+    """Add each peak's score and expected information to the nodes around it."""
+    last = slope.shape[1] - 1
+    nodes = np.zeros(4, np.int64)
+    share = np.zeros(4)
+    for n in range(position.size):
+        k = int(np.floor(position[n]))
+        if k < 0 or k >= last:
+            continue
+        part, a = position[n] - k, amplitude_bin[n]
+        force = slope[a, k] * (1 - part) + slope[a, k + 1] * part
+        weight = expected[a, k] * (1 - part) + expected[a, k + 1] * part
+        node = time_index[n] * windows + depth_index[n]
+        t, d = time_part[n], depth_part[n]
+        nodes[0], nodes[1], nodes[2], nodes[3] = node, node + 1, node + windows, node + windows + 1
+        share[0], share[1], share[2], share[3] = (1 - t) * (1 - d), (1 - t) * d, t * (1 - d), t * d
+        for i in range(4):
+            if share[i] == 0.0:
+                continue
+            pull[nodes[i]] -= force * share[i]
+            information[nodes[i]] += weight * share[i]
+            for j in range(4):
+                gap = nodes[j] - nodes[i]
+                if share[j] > 0.0 and (gap > 0 or i == j):
+                    banded[gap, nodes[i]] += weight * share[i] * share[j]

@@ -1,0 +1,256 @@
+"""The window: state, layers and docks put together in a napari viewer."""
+
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import napari
+from napari.utils.notifications import show_error, show_info
+from napari.utils.theme import get_theme
+from qtpy.QtCore import QEvent, QObject, Qt, QTimer
+from qtpy.QtGui import QKeySequence
+from qtpy.QtWidgets import QFileDialog, QMainWindow, QShortcut
+
+from driftviewer.plugin.canvas import BOTTOM, LEFT, DropFilter, Frame, Readout, Ruler, View, Welcome, canvas_widget
+from driftviewer.plugin.controller import Controller
+from driftviewer.plugin.docks import Docks, _window_of
+from driftviewer.plugin.layers import RasterLayers
+from driftviewer.state.display import Display
+from driftviewer.state.job import Job
+from driftviewer.state.session import Session
+from driftviewer.widgets.links import link
+from driftviewer.widgets.style import Theme
+
+log = logging.getLogger(__name__)
+
+TITLE = "driftviewer"
+EMPTY = (
+    "See the drift of a recording, estimate it, correct it.",
+    "Open a recording (SpikeGLX, Open Ephys, flat binary), a sorted folder (Kilosort, Phy) or run the demo."
+    " Files and folders can also be dropped here.",
+)
+_open: "dict[int, Cockpit]" = {}
+
+
+class Cockpit(QObject):
+    """Everything of driftviewer in one napari viewer.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        With a window.
+    own : bool
+        The viewer is driftviewer's own window: it is titled, empty until something is opened, and takes what is dropped on it.
+    """
+
+    def __init__(self, viewer: Any, own: bool = True) -> None:
+        super().__init__()
+        self.viewer, self.own = viewer, own
+        self.session, self.display, self.job = Session(), Display(), Job()
+        self.controller = Controller(self.session, self.display, self.job)
+        self.view = View(viewer, self.display)
+        self.layers = RasterLayers(viewer, self.session, self.display, self.view, self)
+        self.docks = Docks(viewer, self.controller, self.layers)
+        self.window: QMainWindow = _window_of(self.docks.docks["Motion"])
+        self.setParent(self.window)
+        self.closed = False
+        self._text = ""
+        self._furnish()
+        self._connect()
+        self.set_theme()
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show rulers or the welcome, as the state is now."""
+        session, raster = self.session, self.session.raster is not None
+        if self.frame is None:
+            return
+        if raster or not self.own:
+            self.frame.show_raster(raster)
+            if not raster:
+                self.frame.welcome.hide()
+            return
+        if self.job.running:
+            self.welcome.say(self.job.title, "Working… progress is shown in the dock at the right.", False)
+        elif session.recording is not None:
+            info = session.recording.info
+            text = f"{info.num_channels} channels, {info.duration_s:.1f} s. Press Run in the Motion dock to find peaks and estimate the motion."
+            self.welcome.say(info.name, text, False)
+        else:
+            self.welcome.say(*EMPTY, True)
+        self.frame.show_raster(False)
+
+    def set_theme(self, event: Any = None) -> None:
+        """Follow the theme of the viewer."""
+        colors = get_theme(self.viewer.theme)
+        names = ("background", "foreground", "text", "primary", "highlight", "warning", "error")
+        theme = Theme(*(getattr(colors, name).as_hex(format="long") for name in names))
+        self.docks.set_theme(theme)
+        self.layers.set_theme(theme)
+        if self.frame is not None:
+            for part in (*self.rulers, self.readout, self.welcome):
+                part.set_theme(theme)
+
+    def open_path(self, path: Path) -> None:
+        """Open a file or folder in the background."""
+        self.controller.open_path(path)
+
+    def ask_file(self) -> None:
+        """Let the user choose a file."""
+        path, _ = QFileDialog.getOpenFileName(self.window, "Open a recording")
+        if path:
+            self.open_path(Path(path))
+
+    def ask_folder(self) -> None:
+        """Let the user choose a folder."""
+        path = QFileDialog.getExistingDirectory(self.window, "Open a folder")
+        if path:
+            self.open_path(Path(path))
+
+    def stretch(self, factor: float, about_s: float) -> None:
+        """Stretch time by a factor; `about_s` stays where it is."""
+        center = self.viewer.scene.camera.center
+        self.display.um_per_s = float(f"{self.display.um_per_s * factor:.4g}")
+        moved = about_s * self.display.um_per_s * (1 - 1 / factor) + center[2]
+        self.viewer.scene.camera.center = (0.0, center[1], moved)
+
+    def close(self) -> None:
+        """End what is under way and let go of the viewer; may be called again."""
+        if self.closed:
+            return
+        self.closed = True
+        _open.pop(id(self.viewer), None)
+        self.controller.close()
+        self.layers.close()
+        self.viewer.events.theme.disconnect(self.set_theme)
+        self.viewer.events.status.disconnect(self._restate)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802 - Qt's name
+        """End with the window; a closing that the user called off leaves it visible."""
+        if watched is self.window and event.type() == QEvent.Type.Close:
+            QTimer.singleShot(0, self._closing)
+        return False
+
+    def _closing(self) -> None:
+        if not self.window.isVisible():
+            self.close()
+
+    def _furnish(self) -> None:
+        """Put rulers, readout and welcome on the canvas; without one, the layers alone are shown."""
+        self.frame: Frame | None = None
+        ground = canvas_widget(self.window)
+        if ground is None:
+            log.warning("napari's canvas was not found: rulers of time and depth are left out")
+            return
+        self.rulers = (Ruler(ground, self.view, True, self.stretch), Ruler(ground, self.view, False, self.stretch))
+        self.readout = Readout(ground)
+        self.welcome = Welcome(ground, self.ask_file, self.ask_folder, self.controller.demo)
+        self.frame = Frame(ground, self.rulers, self.readout, self.welcome)
+        self.layers.margins = (LEFT, BOTTOM)
+
+    def _connect(self) -> None:
+        viewer, session, display = self.viewer, self.session, self.display
+        self.window.installEventFilter(self)
+        self.window.destroyed.connect(lambda *_: self.controller.close())
+        for signal in (session.events.raster, session.events.recording, self.job.events.status):
+            link(signal, self.refresh)
+        link(session.events.notice, self._notify)
+        link(self.job.events.error, self._complain)
+        for signal in (display.events.cursor, display.events.time_range_s, display.events.um_per_s):
+            link(signal, self._update_rulers)
+        for signal in (viewer.scene.camera.events.zoom, viewer.scene.camera.events.center):
+            signal.connect(self._update_rulers)
+        viewer.events.theme.connect(self.set_theme)
+        viewer.events.status.connect(self._restate)
+        viewer.events.reset_view.connect(self._recenter)
+        viewer.mouse_move_callbacks.append(self._hover)
+        viewer.mouse_drag_callbacks.append(self._click)
+        self.flicker_key = QShortcut(QKeySequence("F"), self.window)
+        self.flicker_key.setContext(Qt.ShortcutContext.WindowShortcut)
+        self.flicker_key.activated.connect(self.controller.flicker)
+        if self.own:
+            DropFilter(self.window, self.open_path)
+
+    def _notify(self) -> None:
+        if self.session.notice:
+            show_info(self.session.notice)
+
+    def _complain(self) -> None:
+        if self.job.error:
+            show_error(self.job.error)
+
+    def _update_rulers(self, event: Any = None) -> None:
+        if self.frame is not None:
+            for ruler in self.rulers:
+                ruler.update()
+
+    def _recenter(self, event: Any = None) -> None:
+        """Leave room for the rulers when napari's home button is pressed."""
+        if self.session.raster is not None:
+            self.layers.center()
+
+    def _hover(self, viewer: Any, event: Any) -> None:
+        if self.session.raster is None or len(event.position) < 2:
+            return
+        depth, time = event.position[-2], event.position[-1] / self.display.um_per_s
+        text = f"t = {time:.3f} s   depth = {depth:.1f} µm"
+        run = self.layers.shown_run
+        if run is not None:
+            text += f"   shift = {float(run.motion.displacement_at(time, depth)):+.1f} µm"
+        self._text = text
+        if self.frame is not None:
+            self.readout.say(text)
+
+    def _restate(self, event: Any = None) -> None:
+        """Tell time and depth in the status bar in place of napari's stretched coordinates."""
+        if self._text and self.session.raster is not None and self.viewer.status != self._text and isinstance(self.viewer.status, dict):
+            self.viewer.status = self._text
+
+    def _click(self, viewer: Any, event: Any) -> Any:
+        """Set the shared cursor by a click that is not a drag."""
+        dragged = False
+        yield
+        while event.type == "mouse_move":
+            dragged = True
+            yield
+        if not dragged and self.session.raster is not None:
+            self.display.cursor = (float(event.position[-1] / self.display.um_per_s), float(event.position[-2]))
+
+
+def cockpit_of(viewer: Any, own: bool = False) -> Cockpit:
+    """Return the cockpit of a viewer, making it if there is none."""
+    if id(viewer) not in _open:
+        _open[id(viewer)] = Cockpit(viewer, own)
+    return _open[id(viewer)]
+
+
+def launch(path: str | os.PathLike[str] | None = None, demo: bool = False, block: bool = True, demo_seconds: float = 120.0) -> Cockpit:
+    """Open the window.
+
+    Parameters
+    ----------
+    path : path, optional
+        Opened at once.
+    demo : bool
+        Simulate a drifting recording and estimate its motion.
+    block : bool
+        Return when the window is closed.
+    demo_seconds : float
+        Length of the simulated recording.
+    """
+    viewer = napari.Viewer(title=TITLE, show=False, show_welcome_screen=False)
+    cockpit = cockpit_of(viewer, own=True)
+    cockpit.window.resize(1500, 950)
+    viewer.window.show()
+    cockpit.docks.arrange()
+    if demo:
+        cockpit.controller.demo(demo_seconds)
+    elif path is not None:
+        cockpit.open_path(Path(path))
+    if block:
+        try:
+            napari.run()
+        finally:
+            cockpit.close()
+    return cockpit

@@ -1,0 +1,306 @@
+"""What lies on the canvas beside the layers: rulers of time and depth, and what to do while nothing is open."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import QEvent, QObject, QPoint, QRect, Qt
+from qtpy.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent, QWheelEvent
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QMainWindow, QOpenGLWidget, QPushButton, QSplitter, QVBoxLayout, QWidget
+
+from driftviewer.state.display import Display
+from driftviewer.widgets.style import CURRENT_COLOR, DARK, Theme, canvas, hint_sheet
+
+LEFT, BOTTOM = 58, 40
+TICK = 5
+
+
+def canvas_widget(window: QMainWindow) -> QWidget | None:
+    """Return the widget that shows the layers, found by its kind among the window's children."""
+    for found in window.centralWidget().findChildren(QOpenGLWidget):
+        return found
+    return None
+
+
+def ticks(low: float, high: float, most: int) -> list[float]:
+    """Return round numbers between two values, at most so many."""
+    span = high - low
+    if not span > 0 or not math.isfinite(span) or most < 1:
+        return []
+    rough = span / most
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(power * m for m in (1, 2, 5, 10, 20) if power * m >= rough)
+    first = math.ceil(low / step - 1e-9)
+    return [n * step for n in range(first, math.floor(high / step + 1e-9) + 1)]
+
+
+def tick_text(value: float, step: float) -> str:
+    """Return a tick's number with as many decimals as its step needs."""
+    decimals = max(0, -math.floor(math.log10(step) + 1e-9)) if step > 0 else 0
+    return f"{value + 0.0:.{decimals}f}"
+
+
+class View:
+    """Where the canvas looks: from pixels to time, s, and depth, µm, and back, by napari's public camera."""
+
+    def __init__(self, viewer: Any, display: Display) -> None:
+        self.viewer, self.display = viewer, display
+
+    @property
+    def px_per_um(self) -> float:
+        """Pixels a µm of depth takes."""
+        return float(self.viewer.scene.camera.zoom)
+
+    def x_of(self, time_s: float, width: int) -> float:
+        """Return the pixel column of a time, of a canvas so wide."""
+        return width / 2 + (time_s * self.display.um_per_s - self.viewer.scene.camera.center[2]) * self.px_per_um
+
+    def time_at(self, x: float, width: int) -> float:
+        """Return the time, s, at a pixel column."""
+        return float((self.viewer.scene.camera.center[2] + (x - width / 2) / self.px_per_um) / self.display.um_per_s)
+
+    def y_of(self, depth_um: float, height: int) -> float:
+        """Return the pixel row of a depth, of a canvas so high."""
+        return height / 2 - (depth_um - self.viewer.scene.camera.center[1]) * self.px_per_um
+
+    def depth_at(self, y: float, height: int) -> float:
+        """Return the depth, µm, at a pixel row."""
+        return float(self.viewer.scene.camera.center[1] - (y - height / 2) / self.px_per_um)
+
+
+class Ruler(QWidget):
+    """A scale with numbers along one edge of the canvas; `across` is the time's, else the depth's.
+
+    Wheel on the time's: stretch. Drag on the time's: the brush that the panels share; double click: the whole recording.
+    """
+
+    def __init__(self, parent: QWidget, view: View, across: bool, stretch: Callable[[float, float], None]) -> None:
+        super().__init__(parent)
+        self.view, self.across, self._stretch = view, across, stretch
+        self.theme = DARK
+        self._pressed: float | None = None
+        if across:
+            self.setToolTip("Time. Wheel: stretch; drag: choose a range for all panels; double click: the whole recording")
+            self.setCursor(Qt.CursorShape.SplitHCursor)
+        else:
+            self.setToolTip("Depth along the probe, from the tip")
+            self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+
+    def set_theme(self, theme: Theme) -> None:
+        """Follow the colours of the window."""
+        self.theme = theme
+        self.update()
+
+    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802 - Qt's name
+        """Draw ground, ticks, numbers, brush and cursor."""
+        painter = QPainter(self)
+        ground = QColor(canvas(self.theme))
+        ground.setAlpha(225)
+        painter.fillRect(self.rect(), ground)
+        painter.setPen(QColor(self.theme.text))
+        if self.across:
+            self._paint_time(painter)
+        else:
+            self._paint_depth(painter)
+        painter.end()
+
+    def _paint_time(self, painter: QPainter) -> None:
+        width, view = self.parentWidget().width(), self.view
+        low, high = view.time_at(LEFT, width), view.time_at(width, width)
+        brush = view.display.time_range_s
+        if brush[1] > brush[0]:
+            left, right = (round(view.x_of(t, width)) - LEFT for t in brush)
+            painter.fillRect(QRect(left, 0, max(2, right - left), TICK + 2), QColor(CURRENT_COLOR))
+        marks = ticks(low, high, max(2, self.width() // 90))
+        step = marks[1] - marks[0] if len(marks) > 1 else max(abs(high - low), 1e-9)
+        for mark in marks:
+            x = round(view.x_of(mark, width)) - LEFT
+            painter.drawLine(x, 0, x, TICK)
+            painter.drawText(QRect(x - 45, TICK, 90, 16), Qt.AlignmentFlag.AlignCenter, tick_text(mark, step))
+        painter.drawText(QRect(0, 20, self.width(), BOTTOM - 20), Qt.AlignmentFlag.AlignCenter, "time (s)")
+        self._paint_pointer(painter, round(view.x_of(view.display.cursor[0], width)) - LEFT, 0)
+
+    def _paint_depth(self, painter: QPainter) -> None:
+        height, view = self.parentWidget().height(), self.view
+        low, high = view.depth_at(height - BOTTOM, height), view.depth_at(0, height)
+        marks = ticks(low, high, max(2, self.height() // 60))
+        step = marks[1] - marks[0] if len(marks) > 1 else max(abs(high - low), 1e-9)
+        for mark in marks:
+            y = round(view.y_of(mark, height))
+            painter.drawLine(LEFT - TICK, y, LEFT, y)
+            if 6 <= y <= self.height() - 8:
+                right = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+                painter.drawText(QRect(16, y - 9, LEFT - TICK - 19, 18), right, tick_text(mark, step))
+        painter.save()
+        painter.translate(2, self.height() / 2)
+        painter.rotate(-90)
+        painter.drawText(QRect(-60, 0, 120, 14), Qt.AlignmentFlag.AlignCenter, "depth (µm)")
+        painter.restore()
+        self._paint_pointer(painter, LEFT - 2, round(view.y_of(view.display.cursor[1], height)))
+
+    def _paint_pointer(self, painter: QPainter, x: int, y: int) -> None:
+        if self.view.display.cursor != (0.0, 0.0):
+            painter.setBrush(QColor(CURRENT_COLOR))
+            painter.setPen(Qt.PenStyle.NoPen)
+            sides = ((-5, 8), (5, 8)) if self.across else ((-8, -5), (-8, 5))
+            painter.drawPolygon(QPoint(x, y), *(QPoint(x + dx, y + dy) for dx, dy in sides))
+
+    def wheelEvent(self, event: QWheelEvent) -> None:  # noqa: N802 - Qt's name
+        """Stretch time about the pointer."""
+        if self.across:
+            self._stretch(1.2 ** (event.angleDelta().y() / 120.0), self._time_of(event))
+            event.accept()
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: N802 - Qt's name
+        """Begin a brush."""
+        self._pressed = self._time_of(event)
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:  # noqa: N802 - Qt's name
+        """Draw the brush."""
+        if self._pressed is not None:
+            low, high = sorted((self._pressed, self._time_of(event)))
+            self.view.display.time_range_s = (low, high)
+            self.update()
+
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:  # noqa: N802 - Qt's name
+        """End the brush."""
+        self._pressed = None
+
+    def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:  # noqa: N802 - Qt's name
+        """Take the brush away."""
+        self.view.display.time_range_s = (0.0, 0.0)
+        self.update()
+
+    def _time_of(self, event: QMouseEvent | QWheelEvent) -> float:
+        x = event.position().x() if hasattr(event, "position") else event.localPos().x()
+        return self.view.time_at(x + LEFT, self.parentWidget().width())
+
+
+class Readout(QLabel):
+    """Time and depth under the pointer, and at the click."""
+
+    def __init__(self, parent: QWidget) -> None:
+        super().__init__(parent)
+        self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+        self.hide()
+
+    def set_theme(self, theme: Theme) -> None:
+        """Follow the colours of the window."""
+        ground = QColor(canvas(theme))
+        self.setStyleSheet(f"background: rgba({ground.red()}, {ground.green()}, {ground.blue()}, 225); color: {theme.text}; padding: 3px 6px;")
+
+    def say(self, text: str) -> None:
+        """Show a line of text at the upper right; hide with an empty one."""
+        self.setVisible(bool(text))
+        if text != self.text():
+            self.setText(text)
+            self.adjustSize()
+            self.move(self.parentWidget().width() - self.width(), 0)
+
+
+class Welcome(QWidget):
+    """What to do while nothing is open."""
+
+    def __init__(self, parent: QWidget, open_file: Callable[[], None], open_folder: Callable[[], None], demo: Callable[[], None]) -> None:
+        super().__init__(parent)
+        self.setAutoFillBackground(True)
+        self.title, self.text = QLabel(), QLabel()
+        self.title.setObjectName("title")
+        self.text.setWordWrap(True)
+        for label in (self.title, self.text):
+            label.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.buttons = QWidget()
+        row = QHBoxLayout(self.buttons)
+        row.addStretch(1)
+        for label, tip, slot in (
+            ("Open file…", "SpikeGLX, Open Ephys, flat binary with its sidecar, .npy", open_file),
+            ("Open folder…", "Open Ephys, Phy or Kilosort output, saved results", open_folder),
+            ("Run the demo", "Simulate a drifting recording, estimate its motion and show both", demo),
+        ):
+            button = QPushButton(label)
+            button.setToolTip(tip)
+            button.setMinimumWidth(120)
+            button.clicked.connect(lambda _=False, slot=slot: slot())
+            row.addWidget(button)
+        row.addStretch(1)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(40, 20, 40, 20)
+        column.addStretch(2)
+        for widget in (self.title, self.text, self.buttons):
+            column.addWidget(widget)
+        column.addStretch(3)
+        self.set_theme(DARK)
+
+    def say(self, title: str, text: str, buttons: bool) -> None:
+        """Show a title and what can be done."""
+        self.title.setText(title)
+        self.text.setText(text)
+        self.buttons.setVisible(buttons)
+
+    def set_theme(self, theme: Theme) -> None:
+        """Follow the colours of the window."""
+        palette = self.palette()
+        palette.setColor(self.backgroundRole(), QColor(canvas(theme)))
+        self.setPalette(palette)
+        self.title.setStyleSheet(f"color: {theme.text}; font-size: 22px; background: transparent;")
+        self.text.setStyleSheet(hint_sheet(theme) + "font-size: 14px;")
+        self.buttons.setStyleSheet("background: transparent;")
+
+
+class Frame(QObject):
+    """Keeps rulers, readout and welcome at their places on the canvas."""
+
+    def __init__(self, ground: QWidget, rulers: tuple[Ruler, Ruler], readout: Readout, welcome: Welcome) -> None:
+        super().__init__(ground)
+        self.ground, self.rulers, self.readout, self.welcome = ground, rulers, readout, welcome
+        ground.installEventFilter(self)
+        self.place()
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802 - Qt's name
+        """Follow the canvas's size."""
+        if event.type() in (QEvent.Type.Resize, QEvent.Type.Show):
+            self.place()
+        return False
+
+    def place(self) -> None:
+        """Lay everything out anew."""
+        width, height = self.ground.width(), self.ground.height()
+        time_ruler, depth_ruler = self.rulers
+        time_ruler.setGeometry(LEFT, height - BOTTOM, max(1, width - LEFT), BOTTOM)
+        depth_ruler.setGeometry(0, 0, LEFT, height)
+        self.readout.move(width - self.readout.width(), 0)
+        self.welcome.setGeometry(0, 0, width, height)
+
+    def show_raster(self, shown: bool) -> None:
+        """Show the rulers, or the welcome in their place."""
+        for ruler in self.rulers:
+            ruler.setVisible(shown)
+        self.welcome.setVisible(not shown)
+        if not shown:
+            self.readout.say("")
+            self.welcome.raise_()
+
+
+class DropFilter(QObject):
+    """Takes files and folders dropped on the window for ours to open."""
+
+    def __init__(self, window: QMainWindow, open_path: Callable[[Path], None]) -> None:
+        super().__init__(window)
+        self._open_path = open_path
+        central = window.centralWidget()
+        for widget in (central, *central.findChildren(QSplitter), *central.findChildren(QWidget)):
+            if widget.acceptDrops() and not widget.inherits("QLineEdit"):
+                widget.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802 - Qt's name
+        """Accept local paths; everything else goes its usual way."""
+        if event.type() not in (QEvent.Type.DragEnter, QEvent.Type.DragMove, QEvent.Type.Drop):
+            return False
+        paths = [url.toLocalFile() for url in event.mimeData().urls() if url.isLocalFile()]
+        if not paths:
+            return False
+        event.acceptProposedAction()
+        if event.type() == QEvent.Type.Drop:
+            self._open_path(Path(paths[0]))
+        return True

@@ -1,0 +1,350 @@
+"""Raster, corrected raster, motion lines and file boundaries as layers that follow the state."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from napari.layers import Image, Layer, Vectors
+from qtpy.QtCore import QObject
+
+from driftviewer.data import Motion
+from driftviewer.plugin.canvas import View
+from driftviewer.plugin.levels import Extent, Grid, Level, boundary_segments, motion_segments, placement
+from driftviewer.raster import PeakRaster
+from driftviewer.state.display import Display
+from driftviewer.state.session import Run, Session
+from driftviewer.widgets.links import Latest, later, link
+from driftviewer.widgets.style import DARK, Theme
+
+REST_MS = 150
+LINE_PX = 1.6
+VERTICES = 14_000
+"""Vertices of all lines of a run together; napari takes about 5 ms for a thousand."""
+
+COLORMAPS = ("gray", "gray_r")
+UNITS = ("µm", "µm")
+
+
+@dataclass(frozen=True, eq=False)
+class Drawing:
+    """A raster ready to be shown, drawn in a thread."""
+
+    grid: Grid
+    raw: list[Level]
+    corrected: list[Level] | None
+    motion: Motion | None
+
+
+class RasterLayers(QObject):
+    """Keeps napari's layers as the session and the display say.
+
+    Parameters
+    ----------
+    viewer : napari viewer
+        Where the layers are.
+    session, display : Session, Display
+        What is shown, and how.
+    view : View
+        Where the canvas looks.
+    """
+
+    def __init__(self, viewer: Any, session: Session, display: Display, view: View, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.viewer, self.session, self.display, self.view = viewer, session, display, view
+        self.raw: Image | None = None
+        self.corrected: Image | None = None
+        self.boundaries: Vectors | None = None
+        self.lines: dict[str, Vectors] = {}
+        self.drawing: Drawing | None = None
+        self.margins = (0.0, 0.0)
+        self.theme = DARK
+        self._known: PeakRaster | None = None
+        self._fit_next = False
+        self._own_change = False
+        self._stretch = display.um_per_s
+        self.worker = Latest(self)
+        self.worker.finished.connect(self._show)
+        self.worker.failed.connect(self._failed)
+        self.redraw_later = later(self, self.refresh, REST_MS)
+        # the dock with the layers' controls widens once there is one, and takes it from the canvas
+        self.fit_later = later(self, self.fit, REST_MS)
+        self.lines_later = later(self, self._draw_lines, REST_MS)
+        for signal, slot in (
+            (session.events.raster, self.refresh), (session.events.recording, self.refresh), (session.events.runs, self._runs_changed),
+            (display.events.weight, self.refresh), (display.events.shown_run, self.refresh),
+            (display.events.corrected, self._choose_raster), (display.events.um_per_s, self._stretched),
+        ):  # fmt: skip
+            link(signal, slot)
+        viewer.scene.camera.events.zoom.connect(self._moved)
+        viewer.scene.camera.events.center.connect(self._moved)
+        viewer.layers.events.removed.connect(self._removed)
+        self.refresh()
+
+    @property
+    def shown_run(self) -> Run | None:
+        """The run whose correction is shown."""
+        index = self.display.shown_run
+        return self.session.runs[index] if 0 <= index < len(self.session.runs) else None
+
+    def refresh(self) -> None:
+        """Draw the raster as the state is now, in a thread; layers change when it is done."""
+        raster = self.session.raster
+        if raster is None:
+            self._clear()
+            return
+        recording = self.session.recording
+        extent = Extent.of(raster, recording.info if recording is not None else None)
+        if raster is not self._known:
+            self._known, self._fit_next = raster, self.drawing is None or self.drawing.grid.extent != extent
+            if self._fit_next:
+                self._stretch = self.display.um_per_s = self.fitting_stretch(extent)
+        run = self.shown_run
+        motion = run.motion if run is not None and run.motion.direction == "y" else None
+        self.worker.submit(lambda: _draw(self.drawing, raster, extent, self.display.um_per_s, self.display.weight, motion))
+
+    def fitting_stretch(self, extent: Extent) -> float:
+        """Return the stretch with which the raster fills the canvas."""
+        height, width = self.viewer.canvas.size
+        aspect = max(50.0, width - self.margins[0]) / max(50.0, height - self.margins[1])
+        return float(f"{(extent.d1 - extent.d0) * aspect / (extent.t1 - extent.t0):.3g}")
+
+    def fit(self) -> None:
+        """Show all of the raster, filling the canvas between the rulers."""
+        if self.drawing is not None:
+            self.display.um_per_s = self.fitting_stretch(self.drawing.grid.extent)
+            self.center()
+
+    def center(self) -> None:
+        """Look at all of the raster with the stretch it has."""
+        if self.drawing is None:
+            return
+        e, stretch = self.drawing.grid.extent, self.display.um_per_s
+        height, width = self.viewer.canvas.size
+        left, bottom = self.margins
+        zoom = 0.98 * min((height - bottom) / (e.d1 - e.d0), (width - left) / ((e.t1 - e.t0) * stretch))
+        camera = self.viewer.scene.camera
+        camera.zoom = max(zoom, 1e-9)
+        camera.center = (0.0, (e.d0 + e.d1) / 2 - bottom / 2 / zoom, (e.t0 + e.t1) / 2 * stretch - left / 2 / zoom)
+
+    def set_theme(self, theme: Theme) -> None:
+        """Peaks are drawn in the colour of text; a colour map chosen by hand stays."""
+        self.theme = theme
+        for layer in (self.raw, self.corrected):
+            if layer is not None and layer.colormap.name in COLORMAPS:
+                layer.colormap = COLORMAPS[not theme.is_dark]
+        if self.boundaries is not None:
+            self.boundaries.edge_color = theme.text
+
+    def close(self) -> None:
+        """Let go of the viewer."""
+        self.worker.cancel()
+        self.redraw_later.stop()
+        self.fit_later.stop()
+        self.lines_later.stop()
+        self.viewer.scene.camera.events.zoom.disconnect(self._moved)
+        self.viewer.scene.camera.events.center.disconnect(self._moved)
+        self.viewer.layers.events.removed.disconnect(self._removed)
+
+    def _show(self, drawing: Drawing) -> None:
+        if self.session.raster is not drawing.grid.raster:
+            return
+        self.drawing = drawing
+        self._own_change = True
+        if self.raw is None:
+            self.viewer.scene.camera.orientation2d = ("up", "right")
+        self.raw = self._image(self.raw, "raster", drawing.raw, drawing.grid)
+        if drawing.corrected is not None:
+            self.corrected = self._image(self.corrected, "corrected", drawing.corrected, drawing.grid)
+        elif self.corrected is not None:
+            self.viewer.layers.remove(self.corrected)
+            self.corrected = None
+        self._own_change = False
+        self._draw_boundaries()
+        self._runs_changed()
+        self._choose_raster()
+        if self._fit_next:
+            self._fit_next = False
+            self.center()
+            self.fit_later.start()
+        if drawing.grid.um_per_s != self.display.um_per_s:
+            self.redraw_later.start()
+
+    def _image(self, layer: Image | None, name: str, levels: list[Level], grid: Grid) -> Image:
+        where = placement(grid)
+        if layer is None:
+            layer = Image(
+                levels, multiscale=True, name=name, contrast_limits=(0.0, 1.0), gamma=0.8, colormap=COLORMAPS[not self.theme.is_dark],
+                interpolation2d="nearest", visible=name == "raster", **where,
+            )  # fmt: skip
+            layer.contrast_limits_range = (0.0, 5.0)
+            layer.events.visible.connect(self._seen)
+            position = 0 if name == "raster" else self.viewer.layers.index(self.raw) + 1
+            self.viewer.layers.insert(position, layer)
+            return layer
+        if layer.data[0] is not levels[0]:
+            layer.data = levels
+        if tuple(layer.scale) != where["scale"]:
+            layer.scale = where["scale"]
+        if tuple(layer.translate) != where["translate"]:
+            layer.translate = where["translate"]
+        return layer
+
+    def _choose_raster(self) -> None:
+        """Show either the raw or the corrected raster; the lines lie over the raw one, where the motion is."""
+        corrected = self.display.corrected and self.corrected is not None
+        self._own_change = True
+        if self.raw is not None and self.raw.visible == corrected:
+            self.raw.visible = not corrected
+        if self.corrected is not None and self.corrected.visible != corrected:
+            self.corrected.visible = corrected
+        for run in self.session.runs:
+            if run.name in self.lines and self.lines[run.name].visible != (run.visible and not corrected):
+                self.lines[run.name].visible = run.visible and not corrected
+        self._own_change = False
+        if (self.corrected if corrected else self.raw) in self.viewer.layers:
+            self.viewer.layers.selection.active = self.corrected if corrected else self.raw
+
+    def _stretched(self) -> None:
+        """Stretch what is drawn at once, keeping the middle of the view, and draw it anew when the stretch has come to rest."""
+        ratio = self.display.um_per_s / self._stretch
+        self._stretch = self.display.um_per_s
+        if self.drawing is None or ratio == 1.0:
+            return
+        camera = self.viewer.scene.camera
+        _, depth, time = camera.center
+        for layer in (self.raw, self.corrected):
+            if layer is not None:
+                e, columns = self.drawing.grid.extent, layer.data[0].shape[1]
+                width = (e.t1 - e.t0) * self._stretch / columns
+                layer.scale = (layer.scale[0], width)
+                layer.translate = (layer.translate[0], e.t0 * self._stretch + width / 2)
+        for layer in (*self.lines.values(), self.boundaries):
+            if layer is not None:
+                data = layer.data.copy()
+                data[:, :, 1] *= ratio
+                layer.data = data
+        camera.center = (0.0, depth, time * ratio)
+        self.redraw_later.start()
+
+    def _runs_changed(self) -> None:
+        runs = {run.name: run for run in self.session.runs}
+        self._own_change = True
+        for name in [name for name in self.lines if name not in runs or self.lines[name].metadata["motion"] is not runs[name].motion]:
+            layer = self.lines.pop(name)
+            if layer in self.viewer.layers:
+                self.viewer.layers.remove(layer)
+        self._own_change = False
+        if self.drawing is None:
+            return
+        for run in runs.values():
+            if run.name not in self.lines and run.visible:
+                self._add_lines(run)
+        self._choose_raster()
+        run = self.shown_run
+        if (run.motion if run is not None else None) is not self.drawing.motion:
+            self.redraw_later.start()
+
+    def _add_lines(self, run: Run) -> None:
+        layer = Vectors(
+            self._segments(run.motion), name=run.name, edge_color=run.color, edge_width=self._line_width(), vector_style="line",
+            opacity=0.9, units=UNITS, axis_labels=("depth", "time"), metadata={"motion": run.motion}, visible=not self.display.corrected,
+        )  # fmt: skip
+        layer.events.visible.connect(self._seen)
+        self.lines[run.name] = layer
+        self.viewer.layers.append(layer)
+
+    def _segments(self, motion: Motion) -> np.ndarray:
+        height, width = self.viewer.canvas.size
+        low, high = self.view.time_at(-0.5 * width, width), self.view.time_at(1.5 * width, width)
+        vertices = min(1500, VERTICES // len(motion.spatial_bins_um))
+        return motion_segments(motion, self.display.um_per_s, (low, high), max(50, vertices))
+
+    def _line_width(self) -> float:
+        return LINE_PX / max(self.view.px_per_um, 1e-9)
+
+    def _draw_lines(self) -> None:
+        """Follow the camera: as many vertices and as wide as can be seen."""
+        for layer in self.lines.values():
+            segments = self._segments(layer.metadata["motion"])
+            if len(segments) and (segments.shape != layer.data.shape or not np.array_equal(segments, layer.data)):
+                layer.data = segments
+        for layer in (*self.lines.values(), self.boundaries):
+            if layer is not None and abs(layer.edge_width / self._line_width() - 1) > 0.1:
+                layer.edge_width = self._line_width()
+
+    def _draw_boundaries(self) -> None:
+        recording = self.session.recording
+        frames = recording.info.boundaries if recording is not None else ()
+        if self.boundaries is not None:
+            self._own_change = True
+            self.viewer.layers.remove(self.boundaries)
+            self.boundaries, self._own_change = None, False
+        if recording is not None and frames and self.drawing is not None:
+            segments = boundary_segments(recording.frames_to_times(np.array(frames)), self.drawing.grid.extent, self.display.um_per_s)
+            self.boundaries = Vectors(
+                segments, name="file boundaries", edge_color=self.theme.text, edge_width=self._line_width(), vector_style="line",
+                opacity=0.6, units=UNITS, axis_labels=("depth", "time"),
+            )  # fmt: skip
+            self.viewer.layers.append(self.boundaries)
+
+    def _moved(self, event: Any = None) -> None:
+        if self.lines or self.boundaries is not None:
+            self.lines_later.start()
+
+    def _seen(self, event: Any) -> None:
+        """Take over what is shown or hidden in napari's own layer list."""
+        if self._own_change:
+            return
+        layer = event.source
+        if layer is self.corrected:
+            self.display.corrected = layer.visible
+        elif layer is self.raw and layer.visible:
+            self.display.corrected = False
+        elif layer in self.lines.values():
+            self._set_visible(layer, layer.visible)
+
+    def _set_visible(self, layer: Layer, visible: bool) -> None:
+        shown = [replace(run, visible=visible) if self.lines.get(run.name) is layer else run for run in self.session.runs]
+        self.session.runs = tuple(shown)
+
+    def _removed(self, event: Any) -> None:
+        """Forget a layer that was deleted in napari's layer list."""
+        layer = event.value
+        if self._own_change:
+            return
+        if layer is self.raw:
+            self.raw = None
+        elif layer is self.corrected:
+            self.corrected = None
+        elif layer is self.boundaries:
+            self.boundaries = None
+        elif layer in self.lines.values():
+            self._set_visible(layer, False)
+            self.lines = {name: line for name, line in self.lines.items() if line is not layer}
+
+    def _clear(self) -> None:
+        self._own_change = True
+        for layer in (self.raw, self.corrected, self.boundaries, *self.lines.values()):
+            if layer is not None and layer in self.viewer.layers:
+                self.viewer.layers.remove(layer)
+        self.raw = self.corrected = self.boundaries = self.drawing = self._known = None
+        self.lines, self._own_change = {}, False
+        self.worker.cancel()
+
+    def _failed(self, sentence: str) -> None:
+        self.session.notice = f"The raster cannot be drawn: {sentence}."
+
+
+def _draw(last: Drawing | None, raster: PeakRaster, extent: Extent, um_per_s: float, weight: str, motion: Motion | None) -> Drawing:
+    """Draw the levels that are kept whole, taking over from the last drawing what has not changed."""
+    grid, raw, corrected = None, None, None
+    if last is not None and last.grid.raster is raster and (last.grid.extent, last.grid.um_per_s, last.grid.weight) == (extent, um_per_s, weight):
+        grid, raw = last.grid, last.raw
+        corrected = last.corrected if last.motion is motion else None
+    grid = grid or Grid(raster, extent, um_per_s, weight)
+    raw = raw or grid.levels()
+    if motion is not None:
+        corrected = corrected or grid.levels(motion)
+    for level in (*raw, *(corrected or ())):
+        level.prepare()
+    return Drawing(grid, raw, corrected, motion)

@@ -1,0 +1,109 @@
+"""From probeinterface's probes to the arrays of a `RecordingInfo`, and back."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from driftviewer.errors import InputError
+from driftviewer.recording.protocol import RecordingInfo
+
+_UNITS_UM = {"um": 1.0, "mm": 1e3, "m": 1e6}
+
+
+@dataclass(frozen=True, eq=False)
+class Contacts:
+    """The contacts of a probe in the order of the recording's channels.
+
+    Parameters
+    ----------
+    locations : (C, 2) float64
+        µm.
+    shank_ids : (C,) int64
+        From 0.
+    """
+
+    locations: np.ndarray
+    shank_ids: np.ndarray
+
+
+def contacts_from_dict(probe: Any, where: str | Path) -> Contacts:
+    """Return the contacts of a probeinterface document (one probe or a group), ordered by its wiring.
+
+    Contacts that are wired to no channel (device channel index -1) are left out.
+
+    Raises
+    ------
+    InputError
+        Not a probeinterface document, or a wiring that names a channel twice.
+    """
+    from probeinterface import Probe, ProbeGroup
+
+    try:
+        probes = ProbeGroup.from_dict(probe).probes if "probes" in probe else [Probe.from_dict(probe)]
+        parts = [_contacts(one) for one in probes]
+    except (KeyError, TypeError, ValueError, AttributeError, AssertionError) as error:
+        raise InputError(
+            f"{where} holds no probe that probeinterface can read ({error}); write it again with write_probeinterface()."
+        ) from error
+    if not parts:
+        raise InputError(f"{where} holds no probe; add one with probeinterface.")
+    locations = np.concatenate([positions for positions, _, _ in parts])
+    shanks = np.concatenate([[f"{index}/{shank}" for shank in names] for index, (_, names, _) in enumerate(parts)])
+    offset, channels = 0, []
+    for positions, _, wiring in parts:
+        channels.append(np.arange(offset, offset + len(positions)) if wiring is None else wiring)
+        offset += len(positions)
+    channel = np.concatenate(channels)
+    wired = np.flatnonzero(channel >= 0)
+    order = wired[np.argsort(channel[wired], kind="stable")]
+    if len(np.unique(channel[order])) < len(order):
+        raise InputError(f"{where}: two contacts are wired to the same channel; correct device_channel_indices of the probe.")
+    return Contacts(locations[order], shank_numbers(shanks[order]))
+
+
+def _contacts(probe: Any) -> tuple[np.ndarray, list[str], np.ndarray | None]:
+    positions = np.asarray(probe.contact_positions, dtype=np.float64)[:, :2] * _UNITS_UM[probe.si_units]
+    shanks = probe.shank_ids if probe.shank_ids is not None else np.zeros(len(positions), int)
+    wiring = probe.device_channel_indices
+    return positions, [str(shank) for shank in shanks], None if wiring is None else np.asarray(wiring, dtype=np.int64)
+
+
+def shank_numbers(names: Any) -> np.ndarray:
+    """Return shank numbers from 0, in the order of the shanks' names."""
+    if names is None:
+        return np.zeros(0, np.int64)
+    return np.unique(np.asarray(names).astype(str), return_inverse=True)[1].astype(np.int64).ravel()
+
+
+def probe_to_dict(info: RecordingInfo) -> dict[str, Any]:
+    """Return the contacts of a recording as a probeinterface document, wired in the order of its channels."""
+    import probeinterface
+
+    probe = probeinterface.Probe(ndim=2, si_units="um")
+    probe.set_contacts(info.channel_locations, shapes="circle", shape_params={"radius": 5.0}, shank_ids=info.shank_ids.astype(str))
+    if len(set(info.channel_ids)) == info.num_channels:
+        probe.set_contact_ids(info.channel_ids)
+    probe.set_device_channel_indices(np.arange(info.num_channels))
+    group = probeinterface.ProbeGroup()
+    group.add_probe(probe)
+    head: dict[str, Any] = {"specification": "probeinterface", "version": probeinterface.__version__}
+    head.update(group.to_dict(array_as_list=True))
+    return head
+
+
+def sample_shifts(probe: Any) -> np.ndarray:
+    """Return the delay of each contact's ADC within a frame, in frames; zeros where the probe's ADC table is unknown.
+
+    An ADC serves its channels one after the other, and on probes with a separate LF band it spends further cycles
+    on that one: Neuropixels 1.0 has 12 channels an ADC and 13 cycles a frame (SpikeGLX's ProbeTable).
+    """
+    order = probe.contact_annotations.get("adc_sample_order")
+    per_adc = probe.annotations.get("num_channels_per_adc")
+    if order is None or per_adc is None:
+        return np.zeros(probe.get_contact_count())
+    ap_hz = probe.annotations.get("ap_sample_frequency_hz") or 30000.0
+    lf_hz = probe.annotations.get("lf_sample_frequency_hz") or 0.0
+    shifts: np.ndarray = np.asarray(order, dtype=np.float64) / round(per_adc * (1 + lf_hz / ap_hz))
+    return shifts

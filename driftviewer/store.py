@@ -1,0 +1,218 @@
+"""Result folders: SpikeInterface's motion files both ways, and the steps that a later run may take over.
+
+A folder holds SpikeInterface's files (`parameters.json`, `run_times.json`, `peaks.npy`, `peak_locations.npy`, `motion/`)
+and ours beside them: `driftviewer.json` with the cache key of each step, and more of the motion in `motion/`. While a run
+is under way its pieces lie in `.partial/`; the finished files are moved into place at the end, the record last.
+"""
+
+import shutil
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from driftviewer.data import PEAK_DTYPE, Motion
+from driftviewer.errors import InputError
+from driftviewer.journal import cannot_write, load_array, load_json, save_array, save_json, write_atomic
+
+RECORD = "driftviewer.json"
+_EXTRAS = ("confidence", "windows", "depth_bins_um")
+
+
+@dataclass(frozen=True, eq=False)
+class MotionInfo:
+    """Everything a run produced; also read like SpikeInterface's dictionary, ``info["motion"]``.
+
+    Parameters
+    ----------
+    parameters : dict
+        Preset and the keyword arguments of every step.
+    run_times : dict
+        Seconds per step.
+    peaks : (N,) structured
+        `PEAK_DTYPE`, sorted by frame.
+    peak_locations : (N,) structured
+        Fields x, y and more, µm; NaN where localisation failed.
+    motion : Motion
+        The estimate.
+    notes : tuple of str
+        What the user should know.
+    pipeline : dict
+        The pipeline as `Pipeline.to_dict` gives it; empty for folders of other programs.
+    """
+
+    parameters: dict[str, Any]
+    run_times: dict[str, float]
+    peaks: np.ndarray
+    peak_locations: np.ndarray
+    motion: Motion
+    notes: tuple[str, ...] = ()
+    pipeline: Mapping[str, Any] | None = None
+
+    def __getitem__(self, name: str) -> Any:
+        if name in ("temporal_bins", "spatial_bins"):
+            return getattr(self.motion, {"temporal_bins": "temporal_bins_s", "spatial_bins": "spatial_bins_um"}[name])
+        if name not in self.keys():
+            raise KeyError(name)
+        return getattr(self, name)
+
+    def keys(self) -> tuple[str, ...]:
+        """Return the names that SpikeInterface's dictionary has."""
+        return ("parameters", "run_times", "peaks", "peak_locations", "motion")
+
+
+def save_motion(motion: Motion, folder: str | Path) -> None:
+    """Save a motion as a folder that SpikeInterface's ``Motion.load`` reads, with our extras beside."""
+    folder = Path(folder)
+    save_array(folder / "displacement_seg0.npy", motion.displacement)
+    save_array(folder / "temporal_bins_s_seg0.npy", motion.temporal_bins_s)
+    save_array(folder / "spatial_bins_um.npy", motion.spatial_bins_um)
+    for name in _EXTRAS:
+        value = getattr(motion, name)
+        if value is None:
+            (folder / f"{name}.npy").unlink(missing_ok=True)
+        else:
+            save_array(folder / f"{name}.npy", value)
+    save_json(folder / "notes.json", list(motion.notes))
+    info = dict(version="0.105.3", dev_mode=False, object="Motion", num_segments=1)
+    save_json(folder / "spikeinterface_info.json", info | dict(direction=motion.direction, interpolation_method="linear"))
+
+
+def load_motion(folder: str | Path) -> Motion:
+    """Load a motion saved by `save_motion`, by SpikeInterface, or in its layout from before 0.101.
+
+    Raises
+    ------
+    InputError
+        No motion there, more than one segment, or files that do not fit each other.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"There is no folder {folder}; give a folder that correct_motion(folder=...) or SpikeInterface wrote.")
+    if (folder / "motion").is_dir():
+        return load_motion(folder / "motion")
+    if (folder / "motion.npy").exists():
+        arrays = [load_array(folder / f"{name}.npy") for name in ("motion", "temporal_bins", "spatial_bins")]
+        return _checked(folder, *arrays)
+    info = load_json(folder / "spikeinterface_info.json")
+    if info.get("num_segments", 1) != 1:
+        raise InputError(f"{folder} holds a motion of {info['num_segments']} segments; save one motion per segment and load them one by one.")
+    arrays = [load_array(folder / f"{name}.npy") for name in ("displacement_seg0", "temporal_bins_s_seg0", "spatial_bins_um")]
+    extras: dict[str, Any] = {n: load_array(folder / f"{n}.npy") for n in _EXTRAS if (folder / f"{n}.npy").exists()}
+    if (folder / "notes.json").exists():
+        extras["notes"] = tuple(load_json(folder / "notes.json"))
+    return _checked(folder, *arrays, direction=info.get("direction", "y"), **extras)
+
+
+def _checked(folder: Path, *arrays: np.ndarray, **extras: Any) -> Motion:
+    try:
+        return Motion(*arrays, **extras)
+    except InputError as error:
+        raise InputError(f"{folder}: {error}") from error
+
+
+def save_motion_info(info: MotionInfo, folder: str | Path) -> None:
+    """Save a run as SpikeInterface's ``load_motion_info`` reads it."""
+    folder = Path(folder)
+    save_array(folder / "peaks.npy", info.peaks)
+    save_array(folder / "peak_locations.npy", info.peak_locations)
+    save_motion(info.motion, folder / "motion")
+    save_json(folder / "run_times.json", info.run_times)
+    save_json(folder / "parameters.json", info.parameters)
+
+
+def load_motion_info(folder: str | Path) -> MotionInfo:
+    """Load a run saved by us or by SpikeInterface (also in its layout from before 0.101).
+
+    Raises
+    ------
+    InputError
+        The folder is missing, half-written, or its files do not fit each other.
+    """
+    folder = Path(folder)
+    motion = load_motion(folder)
+    peaks, locations = (load_array(folder / f"{name}.npy") for name in ("peaks", "peak_locations"))
+    if len(peaks) != len(locations) or peaks.dtype.names is None or not set(PEAK_DTYPE.names or ()) <= set(peaks.dtype.names):
+        raise InputError(f"{folder} is half-written: its peaks and locations do not fit each other; run the correction again.")
+    record = load_json(folder / RECORD) if (folder / RECORD).exists() else {}
+    return MotionInfo(
+        load_json(folder / "parameters.json"), load_json(folder / "run_times.json"), peaks, locations, motion,
+        notes=tuple(record.get("notes", ())), pipeline=record.get("pipeline"),
+    )  # fmt: skip
+
+
+class ResultFolder:
+    """The folder of a run: finds what an earlier run left, keeps the pieces of this one, and publishes the result.
+
+    Raises
+    ------
+    InputError
+        `root` is a file, or cannot be written.
+    """
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(root)
+        if self.root.exists() and not self.root.is_dir():
+            raise InputError(f"{self.root} is a file; give a folder for the results.")
+        foreign = self.root.is_dir() and any(self.root.iterdir()) and not (self.root / ".partial").exists()
+        if foreign and not (self.root / RECORD).exists():
+            raise InputError(f"{self.root} holds files that driftviewer did not write; give a new folder, so that nothing of yours is overwritten.")
+        self.partial = self.root / ".partial"
+        try:
+            self.partial.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise cannot_write(self.root, error) from error
+
+    def record(self) -> dict[str, Any]:
+        """Return the record of the last finished run; empty if there is none or it is damaged."""
+        try:
+            record = load_json(self.root / RECORD)
+        except InputError:
+            return {}
+        return record if isinstance(record, dict) else {}
+
+    def find(self, name: str, key: str) -> np.ndarray | None:
+        """Return the array `name` if an earlier run, finished or not, made it from the same inputs; damaged files count as absent."""
+        kept = self.root / f"{name}.npy" if self.record().get("keys", {}).get(name) == key else self._piece(name, key)
+        try:
+            return load_array(kept)
+        except InputError:
+            return None
+
+    def keep(self, name: str, key: str, array: np.ndarray) -> None:
+        """Keep a step's result until the run is finished."""
+        save_array(self._piece(name, key), array)
+
+    def parts(self, key: str) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+        """Yield ``(end_frame, arrays)`` of the consecutive parts of an interrupted pass, from the recording's begin."""
+        end = 0
+        parts = sorted(self.partial.glob(f"{key[:16]}-*-*.npz"), key=lambda path: int(path.stem.split("-")[1]))
+        for path in parts:
+            _, first, last = path.stem.split("-")
+            if int(first) != end:
+                continue
+            try:
+                with np.load(path, allow_pickle=False) as arrays:
+                    loaded = dict(arrays)
+            except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+                return
+            end = int(last)
+            yield end, loaded
+
+    def keep_part(self, key: str, start_frame: int, end_frame: int, **arrays: np.ndarray) -> None:
+        """Keep what a pass found between two frames."""
+        write_atomic(self.partial / f"{key[:16]}-{start_frame}-{end_frame}.npz", lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]
+
+    def publish(self, info: MotionInfo, record: Mapping[str, Any]) -> None:
+        """Replace the folder's results by `info`; the record goes first and comes back last, so that a torn result is not believed."""
+        (self.root / RECORD).unlink(missing_ok=True)
+        save_motion_info(info, self.root)
+        save_json(self.root / RECORD, {"driftviewer": version("driftviewer"), **record})
+        shutil.rmtree(self.partial, ignore_errors=True)
+
+    def _piece(self, name: str, key: str) -> Path:
+        return self.partial / f"{name}-{key[:16]}.npy"
