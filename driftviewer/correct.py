@@ -127,8 +127,8 @@ class _Run:
 
     def estimate(self, peaks: np.ndarray, locations: np.ndarray) -> Steps[Motion]:
         began = time.perf_counter()
-        direction = getattr(self.pipeline.estimate, "direction", "y")
-        motion = yield from self.pipeline.estimate.estimate(make_activity(self.recording, peaks, locations, direction))
+        estimator = self.pipeline.estimate
+        motion = yield from estimator.estimate(make_activity(self.recording, peaks, locations, estimator.direction))
         self.times["estimate_motion"] = time.perf_counter() - began
         return motion
 

@@ -48,6 +48,10 @@ class MotionCorrectedRecording(DerivedRecording):
     ------
     InputError
         The motion's times lie outside the recording, or no channel stays within the probe.
+
+    Notes
+    -----
+    A sample that is not a finite number makes those of up to 16 channels around its neighbours so too, where there is motion.
     """
 
     _weigher: Weigher | None
@@ -227,5 +231,7 @@ def _changes(info: RecordingInfo, kept: np.ndarray, method: Interpolator, motion
 
 
 def _native(traces: np.ndarray) -> np.ndarray:
-    """Return samples in the machine's byte order."""
-    return traces if traces.dtype.isnative else traces.astype(traces.dtype.newbyteorder("="))
+    """Return samples in the machine's byte order, read-only: one compiled kernel for memory-mapped and other arrays."""
+    native = traces.view() if traces.dtype.isnative else traces.astype(traces.dtype.newbyteorder("="))
+    native.flags.writeable = False
+    return native

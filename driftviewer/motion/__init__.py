@@ -20,7 +20,6 @@ def estimate_motion(
     peak_locations: np.ndarray,
     method: str | Estimator = "decentralized",
     *,
-    direction: Direction = "y",
     progress_bar: bool | None = None,
     **params: Any,
 ) -> Motion:
@@ -36,8 +35,6 @@ def estimate_motion(
         As from `localize_peaks`; peaks without a location (NaN) are left out.
     method : str or Estimator
         Name of a registered method, or the method itself.
-    direction : {"y", "x"}
-        Axis of the probe along which motion is estimated.
     progress_bar : bool, optional
         Show progress and time left; by default on a terminal only.
     **params
@@ -54,7 +51,7 @@ def estimate_motion(
         Peaks and locations differ in length, or a parameter is unknown or out of bounds.
     """
     estimator: Estimator = ESTIMATORS.make(method, **params)
-    return drain(estimator.estimate(make_activity(recording, peaks, peak_locations, direction)), progress_bar)
+    return drain(estimator.estimate(make_activity(recording, peaks, peak_locations, estimator.direction)), progress_bar)
 
 
 def make_activity(recording: Any, peaks: np.ndarray, peak_locations: np.ndarray, direction: Direction = "y") -> Activity:
@@ -62,8 +59,10 @@ def make_activity(recording: Any, peaks: np.ndarray, peak_locations: np.ndarray,
 
     Parameters
     ----------
-    recording, peaks, peak_locations, direction
+    recording, peaks, peak_locations
         As for `estimate_motion`.
+    direction : {"y", "x"}
+        Axis of the probe along which motion is estimated.
 
     Raises
     ------

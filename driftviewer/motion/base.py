@@ -2,12 +2,13 @@
 
 from abc import abstractmethod
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 import numpy as np
 
 from driftviewer.chunks import Steps
 from driftviewer.data import Direction, Motion
-from driftviewer.params import Method, Registry
+from driftviewer.params import Method, Param, Registry
 
 ESTIMATORS = Registry("estimate_motion")
 
@@ -43,6 +44,11 @@ class Activity:
         near = (self.depths_um >= low - margin_um) & (self.depths_um <= high + margin_um)
         return self if near.all() else self.select(near)
 
+    def halves(self) -> tuple["Activity", "Activity"]:
+        """Return every other peak, and the rest: two disjoint views of the same tissue."""
+        even = np.arange(self.times_s.size) % 2 == 0
+        return self.select(even), self.select(~even)
+
     def select(self, which: np.ndarray) -> "Activity":
         """Return some of the peaks, by a mask (N,)."""
         return replace(self, times_s=self.times_s[which], depths_um=self.depths_um[which], amplitudes=self.amplitudes[which])
@@ -51,6 +57,8 @@ class Activity:
 @dataclass(frozen=True, kw_only=True)
 class Estimator(Method):
     """Infers how the tissue moved from where peaks are seen."""
+
+    direction: Annotated[Direction, Param("Axis of the probe along which motion is estimated: y is depth, x is across")] = "y"
 
     @abstractmethod
     def estimate(self, activity: Activity) -> Steps[Motion]:

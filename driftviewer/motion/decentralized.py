@@ -5,24 +5,22 @@ SpikeInterface. Ours differs inside: profiles are square-rooted, displacements a
 by re-weighting, and the result is refined by maximum likelihood of the peaks (`driftviewer.motion.likelihood`).
 """
 
-from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal, TypeVar
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 
-from driftviewer.chunks import Progress, Steps
+from driftviewer.chunks import Steps
 from driftviewer.data import Motion
 from driftviewer.motion.base import ESTIMATORS, Activity, Estimator
-from driftviewer.motion.evidence import bridge, confidence, no_motion, too_little
+from driftviewer.motion.evidence import bridge, confidence, no_motion, not_reproducible, too_little
 from driftviewer.motion.likelihood import refine
 from driftviewer.motion.pairwise import Pairs, cross_correlate
-from driftviewer.motion.raster import Raster, make_raster, temporal_edges
+from driftviewer.motion.raster import Raster, make_raster, spatial_edges, temporal_edges
 from driftviewer.motion.solver import solve
 from driftviewer.motion.windows import Windows, WindowShape, make_windows
+from driftviewer.motion.work import Work, as_steps, share
 from driftviewer.params import Param
-
-R = TypeVar("R")
 
 MIN_PAIR_PEAKS = 5
 """Time bins with fewer peaks than this in a window are not compared in it."""
@@ -106,39 +104,60 @@ class Decentralized(Estimator):
     ] = 0.0
 
     def estimate(self, activity: Activity) -> Steps[Motion]:
-        """Yield progress, return the motion; `Motion.none` where there is too little to go on."""
-        bins = temporal_edges(activity.time_range_s, self.bin_s)
+        """Yield progress, return the motion; `Motion.none` where there is too little to go on or nothing reproducible."""
+        return as_steps(self._estimate(activity), "estimate_motion")
+
+    def _estimate(self, activity: Activity) -> Work[Motion]:
         activity = activity.within(self.hist_margin_um)
-        note = too_little(activity, bins)
+        note = too_little(activity, temporal_edges(activity.time_range_s, self.bin_s))
         if note:
             return no_motion(activity, note)
-        raster = make_raster(
+        raster, windows = self._raster(activity), self._windows(activity)
+        displacement, trust = yield from share(self._infer(activity, raster, windows), 0.0, 0.5)
+        halves = []
+        for k, half in enumerate(activity.halves()):
+            found = yield from share(self._infer(half, self._raster(half), windows), 0.5 + 0.25 * k, 0.25)
+            halves.append(found[0])
+        note = not_reproducible(*halves)
+        if note:
+            return no_motion(activity, note)
+        return Motion(
+            self._referenced(displacement, raster.temporal_bins_s), raster.temporal_bins_s, windows.centers_um, activity.direction,
+            trust, windows.weights, raster.depth_bins_um, windows.notes,
+        )  # fmt: skip
+
+    def _raster(self, activity: Activity) -> Raster:
+        return make_raster(
             activity, self.bin_s, self.bin_um, margin_um=self.hist_margin_um, weight_with_amplitude=self.weight_with_amplitude,
             depth_smooth_um=self.histogram_depth_smooth_um, time_smooth_s=self.histogram_time_smooth_s,
         )  # fmt: skip
-        windows = make_windows(
-            raster.depth_bins_um, activity.depth_range_um, rigid=self.rigid, shape=self.win_shape,
+
+    def _windows(self, activity: Activity) -> Windows:
+        edges = spatial_edges(activity.depth_range_um, self.bin_um, self.hist_margin_um)
+        return make_windows(
+            0.5 * (edges[1:] + edges[:-1]), activity.depth_range_um, rigid=self.rigid, shape=self.win_shape,
             step_um=self.win_step_um, scale_um=self.win_scale_um, margin_um=self.win_margin_um,
         )  # fmt: skip
-        pairs = yield from self._compare(raster, windows)
+
+    def _infer(self, activity: Activity, raster: Raster, windows: Windows) -> Work[tuple[np.ndarray, np.ndarray]]:
+        """Return displacement, µm, and confidence, both (B, W); gaps are bridged."""
+        pairs = yield from share(self._compare(raster, windows), 0.0, 0.7)
         solver = solve(
             pairs, temporal=self.temporal_prior, spatial=self.spatial_prior, sigma=self.robust_regression_sigma,
             rounds=self.lsqr_robust_n_iter, floor_um=0.2 * self.bin_um,
         )  # fmt: skip
-        solution = yield from _report("estimate_motion: solve", solver)
+        solution = yield from share(solver, 0.7, 0.2)
         del pairs
-        displacement, trust = solution.displacement, solution.support / max(1.0, float(solution.support.max()))
-        if self.refinement == "likelihood":
-            refiner = refine(activity, bridge(displacement, trust), raster.temporal_bins_s, windows.centers_um)
-            refined = yield from _report("estimate_motion: refine", refiner)
-            displacement, trust = refined.displacement, confidence(refined.information)
-        displacement = self._referenced(bridge(displacement, trust), raster.temporal_bins_s)
-        return Motion(
-            displacement, raster.temporal_bins_s, windows.centers_um, activity.direction, trust, windows.weights,
-            raster.depth_bins_um, windows.notes,
-        )  # fmt: skip
+        trust = solution.support / max(1.0, float(solution.support.max()))
+        displacement = bridge(solution.displacement, trust)
+        if self.refinement == "none":
+            return displacement, trust
+        refiner = refine(activity, displacement, raster.temporal_bins_s, windows.centers_um)
+        refined = yield from share(refiner, 0.9, 0.1)
+        trust = confidence(refined.information)
+        return bridge(refined.displacement, trust), trust
 
-    def _compare(self, raster: Raster, windows: Windows) -> Steps[list[Pairs]]:
+    def _compare(self, raster: Raster, windows: Windows) -> Work[list[Pairs]]:
         """Compare the time bins in one window after the other."""
         max_lag = max(1, int(np.ceil(self.max_displacement_um / self.bin_um - 1e-6)))
         horizon = int(np.ceil(self.time_horizon_s / self.bin_s)) if self.time_horizon_s > 0 else 0
@@ -150,7 +169,7 @@ class Decentralized(Estimator):
             comparison = cross_correlate(
                 profiles * active[:, None], window, max_lag, self.bin_um, horizon=horizon, threshold=self.corr_threshold
             )
-            pairs = yield from _report("estimate_motion: compare", comparison, w, len(windows.weights))
+            pairs = yield from share(comparison, w / len(windows.weights), 1 / len(windows.weights))
             self._weigh(pairs.weight)
             found.append(pairs)
         return found
@@ -169,14 +188,3 @@ class Decentralized(Estimator):
         if self.reference_displacement == "time":
             return np.asarray(displacement - displacement[np.abs(times_s - self.reference_displacement_time_s).argmin()])
         return np.asarray(displacement - np.median(displacement, axis=0))
-
-
-def _report(step: str, work: Generator[tuple[int, int], None, R], part: int = 0, parts: int = 1) -> Steps[R]:
-    """Pass on (done, total) as progress of one of several equal parts of a step."""
-    while True:
-        try:
-            done, total = next(work)
-        except StopIteration as stop:
-            result: R = stop.value
-            return result
-        yield Progress(step, part + done / total, parts)

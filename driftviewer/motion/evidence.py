@@ -13,6 +13,9 @@ MIN_BIN_PEAKS = 20
 MIN_BINS = 4
 """Fewer time bins with enough peaks than this say nothing about a course in time."""
 
+MIN_AGREEMENT = 0.5
+"""Correlation between the estimates from two halves of the peaks below which there is no reproducible motion."""
+
 TRUST_UM = 1.0
 """Standard error of a displacement at which confidence is one half."""
 
@@ -32,6 +35,19 @@ def too_little(activity: Activity, edges_s: np.ndarray) -> str:
         f"{end - begin:.1f} s of recording with {activity.times_s.size} located peaks on {high - low:.0f} µm of probe cannot support a"
         f" drift estimate: {usable} of {counts.size} time bins of {edges_s[1] - edges_s[0]:g} s hold {MIN_BIN_PEAKS} peaks or more,"
         f" and at least {MIN_BINS} are needed. The recording is left as it is."
+    )
+
+
+def not_reproducible(first: np.ndarray, second: np.ndarray) -> str:
+    """Return why two estimates (B, W) from disjoint halves of the peaks contradict each other, or an empty string."""
+    a, b = (half - np.median(half, axis=0) for half in (first, second))
+    agreement = float(np.sum(a * b)) / max(float(np.sqrt(np.sum(a * a) * np.sum(b * b))), 1e-12)
+    if agreement >= MIN_AGREEMENT:
+        return ""
+    size, error = float(np.sqrt(np.mean((a + b) ** 2))) / 2, float(np.sqrt(np.mean((a - b) ** 2))) / 2
+    return (
+        f"No drift was found: estimates from two disjoint halves of the peaks do not agree (correlation {agreement:.2f}), so that the"
+        f" {size:.1f} µm found cannot be told from an error of {error:.1f} µm. The recording is left as it is."
     )
 
 

@@ -7,7 +7,6 @@ many there are, so a unit that falls silent or fires faster exerts no pull. Pena
 jumps survive) and on the slope and the bend in depth have scales estimated from the data.
 """
 
-from collections.abc import Generator
 from dataclasses import dataclass
 
 import numba
@@ -16,6 +15,7 @@ from scipy.linalg import solveh_banded
 from scipy.ndimage import gaussian_filter1d
 
 from driftviewer.motion.base import Activity
+from driftviewer.motion.work import Work
 
 GRID_UM = 1.0
 AMPLITUDE_BINS = 12
@@ -33,8 +33,8 @@ class Refined:
 
 def refine(
     activity: Activity, start: np.ndarray, temporal_bins_s: np.ndarray, centers_um: np.ndarray, width_um: float = 3.0
-) -> Generator[tuple[int, int], None, Refined]:
-    """Improve a displacement (B, W); yield (rounds done, rounds in all).
+) -> Work[Refined]:
+    """Improve a displacement (B, W); yield the share done.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def refine(
         pull -= prior.add_to(banded, u)
         step = solveh_banded(banded, pull.ravel(), lower=True).reshape(u.shape)
         u = centred(u + np.clip(step, -2 * width_um, 2 * width_um))
-        yield k + 1, len(WIDTHS)
+        yield (k + 1) / len(WIDTHS)
     return Refined(u, information)
 
 

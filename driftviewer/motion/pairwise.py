@@ -3,12 +3,14 @@
 Pairs are kept in square blocks of time bins, one depth window at a time: never a (B, B, W) cube.
 """
 
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numba
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
+
+from driftviewer.motion.work import Work
 
 BLOCK = 128
 """Time bins along the side of a block."""
@@ -72,8 +74,8 @@ def cross_correlate(
     *,
     horizon: int = 0,
     threshold: float = 0.0,
-) -> Generator[tuple[int, int], None, Pairs]:
-    """Compare time bins within one depth window; yield (blocks done, blocks in all), return the pairs.
+) -> Work[Pairs]:
+    """Compare time bins within one depth window; yield the share done, return the pairs.
 
     Parameters
     ----------
@@ -107,7 +109,7 @@ def cross_correlate(
             cross, profiles.mean[:, a], profiles.mean[::-1, b], profiles.inverse_std[:, a], profiles.inverse_std[::-1, b],
             (column - row) * BLOCK, horizon, threshold, bin_um, pairs.displacement[n], pairs.weight[n],
         )  # fmt: skip
-        yield n + 1, len(blocks)
+        yield (n + 1) / len(blocks)
     return pairs
 
 

@@ -5,13 +5,14 @@ Minimises, over the displacement p of W windows and B time bins, ``sum U rho(D_i
 solved by conjugate gradients on the graph of pairs, which needs no memory beyond the pairs themselves.
 """
 
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numba
 import numpy as np
 
 from driftviewer.motion.pairwise import Pairs
+from driftviewer.motion.work import Work
 
 BRIDGE = 1e-6
 """Relative weight of the smoothness that fills bins without any pair."""
@@ -33,8 +34,8 @@ def solve(
     sigma: float = 2.0,
     rounds: int = 20,
     floor_um: float = 0.5,
-) -> Generator[tuple[int, int], None, Solution]:
-    """Solve for the displacement; yield (rounds done, rounds in all).
+) -> Work[Solution]:
+    """Solve for the displacement; yield the share done.
 
     Parameters
     ----------
@@ -62,7 +63,7 @@ def solve(
         for pair, weight, p in zip(pairs, weights, solution, strict=True):
             cut = _cut(pair, p, sigma, floor_um) if k >= rounds // 2 else 0.0
             _reweight(pair.index, pair.displacement, pair.weight, p, floor_um, cut, weight)
-        yield k + 1, rounds
+        yield (k + 1) / rounds
     support = [Pairs(bins, pair.index, pair.displacement, w).support() for pair, w in zip(pairs, weights, strict=True)]
     return Solution(np.ascontiguousarray(solution.T), np.stack(support, axis=1))
 

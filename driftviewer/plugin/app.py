@@ -24,6 +24,7 @@ from driftviewer.widgets.style import Theme
 
 log = logging.getLogger(__name__)
 
+ERROR_HEIGHT = 190
 TITLE = "driftviewer"
 EMPTY = (
     "See the drift of a recording, estimate it, correct it.",
@@ -178,6 +179,7 @@ class Cockpit(QObject):
 
     def _complain(self) -> None:
         if self.job.error:
+            self.docks.give_height("Progress", ERROR_HEIGHT)
             show_error(self.job.error)
 
     def _update_rulers(self, event: Any = None) -> None:

@@ -211,7 +211,10 @@ class Welcome(QWidget):
         for label in (self.title, self.text):
             label.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.buttons = QWidget()
+        self.buttons.setObjectName("welcome_buttons")
         row = QHBoxLayout(self.buttons)
+        row.setContentsMargins(0, 16, 0, 0)
+        row.setSpacing(12)
         row.addStretch(1)
         for label, tip, slot in (
             ("Open file…", "SpikeGLX, Open Ephys, flat binary with its sidecar, .npy", open_file),
@@ -245,7 +248,7 @@ class Welcome(QWidget):
         self.setPalette(palette)
         self.title.setStyleSheet(f"color: {theme.text}; font-size: 22px; background: transparent;")
         self.text.setStyleSheet(hint_sheet(theme) + "font-size: 14px;")
-        self.buttons.setStyleSheet("background: transparent;")
+        self.buttons.setStyleSheet("QWidget#welcome_buttons { background: transparent; } QPushButton { padding: 8px 16px; }")
 
 
 class Frame(QObject):

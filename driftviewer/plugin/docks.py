@@ -76,6 +76,11 @@ class Docks:
         window.resizeDocks([self.docks["Motion"]], [340], Qt.Orientation.Horizontal)
         window.resizeDocks([self.docks["Runs"]], [190], Qt.Orientation.Vertical)
 
+    def give_height(self, title: str, height: int) -> None:
+        """Make a panel higher, at the cost of those above and below."""
+        dock = self.docks[title]
+        _window_of(dock).resizeDocks([dock], [height], Qt.Orientation.Vertical)
+
     def set_theme(self, theme: Theme) -> None:
         """Let every panel follow the colours of the window."""
         for panel in self.panels.values():

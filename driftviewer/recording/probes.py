@@ -38,11 +38,15 @@ def contacts_from_dict(probe: Any, where: str | Path) -> Contacts:
     InputError
         Not a probeinterface document, or a wiring that names a channel twice.
     """
-    from probeinterface import Probe, ProbeGroup
+    from probeinterface import Probe
 
     try:
-        probes = ProbeGroup.from_dict(probe).probes if "probes" in probe else [Probe.from_dict(probe)]
-        parts = [_contacts(one) for one in probes]
+        documents = probe["probes"] if "probes" in probe else [probe]
+        for one in documents:
+            _refuse_duplicates(one["contact_positions"], where)
+        parts = [_contacts(Probe.from_dict(one)) for one in documents]
+    except InputError:
+        raise
     except (KeyError, TypeError, ValueError, AttributeError, AssertionError) as error:
         raise InputError(
             f"{where} holds no probe that probeinterface can read ({error}); write it again with write_probeinterface()."
@@ -61,6 +65,13 @@ def contacts_from_dict(probe: Any, where: str | Path) -> Contacts:
     if len(np.unique(channel[order])) < len(order):
         raise InputError(f"{where}: two contacts are wired to the same channel; correct device_channel_indices of the probe.")
     return Contacts(locations[order], shank_numbers(shanks[order]))
+
+
+def _refuse_duplicates(positions: Any, where: str | Path) -> None:
+    unique, counts = np.unique(np.asarray(positions, dtype=np.float64), axis=0, return_counts=True)
+    if len(unique) and counts.max() > 1:
+        place = ", ".join(f"{value:g}" for value in unique[counts.argmax()])
+        raise InputError(f"{where}: {counts.max()} contacts share the position ({place}); give each contact its own place in the probe file.")
 
 
 def _contacts(probe: Any) -> tuple[np.ndarray, list[str], np.ndarray | None]:

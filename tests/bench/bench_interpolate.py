@@ -98,7 +98,7 @@ def theirs(folder: Path, info: dict, seconds: int, repetitions: int) -> dict[str
         begin = time.process_time()
         for step in range(5):
             get_spatial_interpolation_kernel(
-                contacts, contacts + [0, step + 0.3], method=method, dtype="float32", force_extrapolate=True, **params
+                contacts, contacts + np.array([0.0, step + 0.3]), method=method, dtype="float32", force_extrapolate=True, **params
             )
         found[f"{method}: ms per kernel"] = (time.process_time() - begin) / 5 * 1e3
     return found

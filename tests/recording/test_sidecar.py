@@ -180,5 +180,5 @@ def test_npy_that_disagrees(lay):
 
 def test_two_contacts_on_one_channel(lay, probe):
     probe["probes"].append(probe["probes"][0])
-    with pytest.raises(InputError):
+    with pytest.raises(InputError, match="wired to the same channel"):
         open_recording(lay())
