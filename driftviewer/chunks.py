@@ -21,7 +21,7 @@ R = TypeVar("R")
 class Chunk(NamedTuple):
     """Frames ``start`` to ``end`` are this chunk's own; the traces handed over begin at frame ``first``."""
 
-    index: int
+    index: int  # type: ignore[assignment]
     start: int
     end: int
     first: int
@@ -150,7 +150,7 @@ def map_chunks(
     job = job or Job()
     if chunks is None:
         chunks = chunks_of(recording.info.num_samples, job.chunk_frames(recording.info.sampling_frequency), plan.margin)
-    with _executor(job) as (executor, local):
+    with _Workers(job) as (executor, local):
         task = _LocalTask(recording, plan) if local else _RemoteTask(pickle.dumps((recording, plan), protocol=5))
         waiting: deque[tuple[Chunk, Future[R]]] = deque()
         try:
@@ -167,7 +167,7 @@ def map_chunks(
                 future.cancel()
 
 
-class _executor:
+class _Workers:
     """The executor to use and whether it shares our memory; closes only what it opened."""
 
     def __init__(self, job: Job) -> None:

@@ -143,16 +143,14 @@ def _job(args: argparse.Namespace) -> "Job":
 
         try:
             executor = Client(args.dask, timeout=10).get_executor()
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise InputError(f"No dask scheduler answers at {args.dask}; start one with `dask scheduler` or correct the address.") from error
     return Job(args.n_jobs, args.chunk_duration, False if args.json else None, executor)
 
 
-def _open(args: argparse.Namespace) -> "Recording":
+def _preprocessed(args: argparse.Namespace, raw: "Recording") -> "Recording":
     from driftviewer.preprocess.chain import default_chain, parse_chain, preprocess
-    from driftviewer.recording import open_recording
 
-    raw = open_recording(args.path, stream=args.stream)
     chain = parse_chain(args.preprocess) if args.preprocess else default_chain(raw.info)
     return preprocess(raw, chain)
 
@@ -216,25 +214,31 @@ def _summary(info: "MotionInfo", folder: Path) -> tuple[dict[str, Any], list[str
     value |= {"run_times": info.run_times, "score": score.to_dict(), "verdict": score.verdict}
     times = ", ".join(f"{name.replace('_', ' ')} {seconds:.1f} s" for name, seconds in info.run_times.items())
     lines = [f"{len(info.peaks):,} peaks; motion in {bins} time bins × {windows} windows, up to {score.max_displacement_um:.1f} µm"]
-    lines += [f"Note: {note}." for note in info.notes]
-    lines += [f"Verdict: {score.verdict}.", f"Times: {times or 'everything was taken over from the last run'}", f"Results: {folder}"]
+    lines += [f"Note: {note.rstrip('.')}." for note in info.notes]
+    lines += [f"Verdict: {score.verdict.rstrip('.')}.", f"Times: {times or 'everything was taken over from the last run'}", f"Results: {folder}"]
     return value, lines
 
 
 def _correct(args: argparse.Namespace) -> int:
     from driftviewer.chunks import drain
     from driftviewer.correct import run_steps
+    from driftviewer.from_peaks import peaks_steps
     from driftviewer.pipeline import parse_setting
     from driftviewer.presets import DEFAULT_PRESET, load_preset
+    from driftviewer.recording import SortedPeaks, open_any
 
     preset = args.preset or DEFAULT_PRESET
     pipeline = load_preset(preset)
     for step, parameter, value in map(parse_setting, args.set):
         pipeline = pipeline.override(step, {parameter: value})
     job = _job(args)
-    recording = _open(args)
-    folder = args.folder or args.path.with_name(args.path.name.rstrip("/") + ".drift")
-    info = drain(run_steps(recording, pipeline, job, folder, preset), job.progress_bar)
+    folder = args.folder or args.path.resolve().with_name(args.path.resolve().name + ".drift")
+    found = open_any(args.path, stream=args.stream)
+    if isinstance(found, SortedPeaks):
+        steps = peaks_steps(found, pipeline, folder, preset)
+    else:
+        steps = run_steps(_preprocessed(args, found), pipeline, job, folder, preset)
+    info = drain(steps, job.progress_bar)
     _say(args, *_summary(info, folder))
     return 0
 
@@ -242,6 +246,7 @@ def _correct(args: argparse.Namespace) -> int:
 def _export(args: argparse.Namespace) -> int:
     from driftviewer.chunks import drain
     from driftviewer.interpolate import interpolate_motion
+    from driftviewer.recording import open_recording
     from driftviewer.recording.write import write_binary_steps
     from driftviewer.store import load_motion, load_motion_info
 
@@ -254,11 +259,11 @@ def _export(args: argparse.Namespace) -> int:
         motion = load_motion(args.motion)
     changes = dict(setting.split("=", 1) for setting in args.set if "=" in setting)
     parameters = changes if changes.get("method", parameters.get("method")) != parameters.get("method") else {**parameters, **changes}
-    corrected = interpolate_motion(_open(args), motion, **parameters)
+    corrected = interpolate_motion(_preprocessed(args, open_recording(args.path, stream=args.stream)), motion, **parameters)
     drain(write_binary_steps(args.output, corrected, job), job.progress_bar)
     channels, seconds = corrected.info.num_channels, corrected.info.duration_s
     value = {"file": args.output, "channels": channels, "duration_s": seconds, "notes": corrected.info.notes}
-    notes = [f"Note: {note}." for note in corrected.info.notes]
+    notes = [f"Note: {note.rstrip('.')}." for note in corrected.info.notes]
     _say(args, value, [*notes, f"Wrote {args.output}: {channels} channels, {seconds:.1f} s, int16, with sidecar and probe"])
     return 0
 

@@ -9,7 +9,7 @@ INFINITE = np.int32(0x7F800000)
 
 
 @numba.njit(nogil=True, cache=True)
-def finite_median(values: np.ndarray, scratch: np.ndarray) -> np.float32:
+def finite_median(values: np.ndarray, scratch: np.ndarray) -> float:
     """Return the median of the finite ones of float32 `values` (N,), NaN if there is none.
 
     Parameters
@@ -28,7 +28,7 @@ def finite_median(values: np.ndarray, scratch: np.ndarray) -> np.float32:
     number = word.view(np.float32)
     count = _sort_keys(values.view(np.int32), keys)
     if count == 0:
-        return np.float32(np.nan)
+        return np.nan
     rank = (count - 1) // 2
     low, high = np.int32(-LARGEST), _highest_valid(keys)
     key = _lowest_above(keys, low)
@@ -44,7 +44,7 @@ def finite_median(values: np.ndarray, scratch: np.ndarray) -> np.float32:
         key = _lowest_above(keys, low)
         upto = _count_upto(keys, key)
     upper = key if count % 2 == 1 or upto > rank + 1 else _lowest_above(keys, key)
-    return np.float32(0.5) * (_value(key, word, number) + _value(upper, word, number))
+    return float(0.5 * (_value(key, word, number) + _value(upper, word, number)))
 
 
 @numba.njit(nogil=True, cache=True)
@@ -56,20 +56,21 @@ def _sort_keys(bits: np.ndarray, keys: np.ndarray) -> int:
         finite = (b & LARGEST) < INFINITE
         count += np.int32(finite)
         keys[c] = (b ^ ((b >> np.int32(31)) & LARGEST)) if finite else LARGEST
-    return count
+    return int(count)
 
 
 @numba.njit(nogil=True, cache=True)
-def _value(key: np.int32, word: np.ndarray, number: np.ndarray) -> np.float32:
+def _value(key: np.int32, word: np.ndarray, number: np.ndarray) -> float:
     """Turn a key back into its value; `word` (int32) and `number` (float32) are one piece of memory."""
     word[0] = key ^ ((key >> np.int32(31)) & LARGEST)
-    return number[0]
+    return float(number[0])
 
 
 @numba.njit(nogil=True, cache=True)
 def _middle(low: np.int32, high: np.int32, word: np.ndarray, number: np.ndarray) -> np.int32:
     """Return the key of the mean of two keys' values."""
-    number[0] = np.float32(0.5) * _value(low, word, number) + np.float32(0.5) * _value(high, word, number)
+    mean = 0.5 * (_value(low, word, number) + _value(high, word, number))
+    number[0] = mean
     return np.int32(word[0] ^ ((word[0] >> np.int32(31)) & LARGEST))
 
 
@@ -78,7 +79,7 @@ def _count_upto(keys: np.ndarray, pivot: np.int32) -> int:
     count = np.int32(0)
     for c in range(keys.size):
         count += np.int32(keys[c] <= pivot)
-    return count
+    return int(count)
 
 
 @numba.njit(nogil=True, cache=True)

@@ -57,27 +57,30 @@ def measure_noise(
     if frames * num_chunks >= total:
         starts = np.arange(0, total, frames)
     channels = recording.info.num_channels
-    sums, finite = np.zeros(channels), np.ones(channels, bool)
-    lowest, highest, clipped = np.full(channels, np.inf), np.full(channels, -np.inf), np.zeros(channels)
+    sums, clipped, varying = np.zeros(channels), np.zeros(channels), np.zeros(channels)
+    finite = np.ones(channels, bool)
     for start in starts:
         block = np.array(recording.read(int(start), int(min(start + frames, total))).T, dtype=np.float32, order="C")
         finite &= np.isfinite(block).all(axis=1)
         low, high = block.min(axis=1), block.max(axis=1)
-        clipped += ((block == low[:, None]) | (block == high[:, None])).mean(axis=1)
-        lowest, highest = np.minimum(lowest, low), np.maximum(highest, high)
+        # excerpts of digital silence tell nothing of the noise; one sample at either extreme is no clipping
+        varies = low < high
+        varying += varies
+        clipped += varies * (((block == low[:, None]) | (block == high[:, None])).sum(axis=1) - 2) / block.shape[1]
         sums += _mad(block) / MAD_TO_SD
-    levels = sums / len(starts)
+    levels, clipped = sums / np.maximum(varying, 1), clipped / np.maximum(varying, 1)
     faults = {
         "hold values that are not finite": ~finite,
-        "are flat (dead or disconnected)": finite & (lowest == highest),
-        "are saturated": finite & (lowest < highest) & (clipped / len(starts) > 0.2),
+        "are flat (dead or disconnected)": finite & (varying == 0),
+        "are saturated": finite & (clipped > 0.2),
     }
     # a channel that is quiet for most of the time (digital silence) has no MAD, yet it is not flat
     faults["are constant for most of the time"] = (levels <= 0) & ~np.logical_or.reduce(list(faults.values()))
     usable = ~np.logical_or.reduce(list(faults.values()))
     notes = tuple(_note(recording, what, np.flatnonzero(which)) for what, which in faults.items() if which.any())
     if not usable.any():
-        raise InputError(f"{recording.info.name} has no usable channel: {'; '.join(notes)}. Check the file, its dtype and its channel count.")
+        found = "; ".join(notes)
+        raise InputError(f"{recording.info.name} has no usable channel: {found}. Check the file, its dtype and its channel count.")
     return Noise(np.where(usable, levels, 1.0), usable, notes)
 
 

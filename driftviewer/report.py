@@ -120,9 +120,9 @@ def _raster_figure(raster: PeakRaster, motion: Motion) -> str:
     figure, axes = _figure(2, 8)
     (t0, t1), (d0, d1) = raster.time_range, raster.depth_range
     # many pixels a peak would leave single grey dots that vanish on the page
-    columns = int(np.clip(len(raster) / 60, 100, 1100))
+    columns = int(np.clip(len(raster) / 120, 100, 1000))
     for axis, applied, title in zip(axes, (None, motion), ("as recorded", "corrected"), strict=True):
-        image = raster.render(t0, t1, d0, d1, columns, 400, motion=applied)
+        image = raster.render(t0, t1, d0, d1, columns, 320, motion=applied)
         positive = image[image > 0]
         top = np.percentile(positive, 98) if len(positive) else 1.0
         axis.imshow(image, origin="lower", aspect="auto", extent=(t0, t1, d0, d1), cmap="gray_r", vmin=0, vmax=top, interpolation="nearest")

@@ -8,7 +8,10 @@ import numpy as np
 from driftviewer.chunks import Job, Progress, Steps, concatenate_records, drain, map_chunks
 from driftviewer.data import PEAK_DTYPE
 from driftviewer.detect.base import DETECTORS, Detector
-from driftviewer.detect.locally_exclusive import LocallyExclusive  # isort: skip - methods are imported in the order in which they are shown
+from driftviewer.detect.locally_exclusive import LocallyExclusive
+
+# methods are imported in the order in which they are shown
+# isort: split
 from driftviewer.detect.by_channel import ByChannel
 from driftviewer.noise import Noise, measure_noise
 from driftviewer.recording.foreign import as_recording

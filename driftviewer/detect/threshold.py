@@ -34,7 +34,7 @@ class ThresholdDetector(Detector):
         """Return the absolute threshold of each channel (C,), infinite for those that cannot be used."""
         if len(noise.levels) != info.num_channels:
             raise InputError(
-                f"The noise of {len(noise.levels)} channels does not fit {info.name} with {info.num_channels}; measure it on this recording."
+                f"The noise of {len(noise.levels)} channels does not fit {info.name} with {info.num_channels}; measure it on that."
             )
         return np.where(noise.usable, self.detect_threshold * noise.levels, np.inf)
 
@@ -81,9 +81,7 @@ def peaks_of(traces: np.ndarray, chunk: Chunk, frames: np.ndarray, channels: np.
 
 
 @numba.njit(nogil=True, cache=True)
-def find_extrema(
-    traces: np.ndarray, first: int, last: int, low: np.ndarray, high: np.ndarray, reach: int
-) -> tuple[np.ndarray, np.ndarray]:
+def find_extrema(traces: np.ndarray, first: int, last: int, low: np.ndarray, high: np.ndarray, reach: int) -> tuple[np.ndarray, np.ndarray]:
     """Find samples of (T, C) beyond their limits that are extreme within `reach` frames on their channel.
 
     Of equal samples the first counts. Frames before the first or after the last of `traces` do not matter; a neighbour
@@ -96,6 +94,7 @@ def find_extrema(
     """
     channels = traces.shape[1]
     found = np.empty((1024, 2), np.int64)
+    crossing = np.empty(GROUP, np.int64)
     count = 0
     for t in range(first, last):
         row = traces[t]
@@ -103,15 +102,25 @@ def find_extrema(
             end = min(begin + GROUP, channels)
             if not _crossings(row[begin:end], low[begin:end], high[begin:end]):
                 continue
+            crossings = 0
             for c in range(begin, end):
-                if (row[c] <= low[c] and _is_trough(traces, t, c, reach)) or (row[c] >= high[c] and _is_crest(traces, t, c, reach)):
-                    if count == len(found):
-                        longer = np.empty((2 * count, 2), np.int64)
-                        longer[:count] = found
-                        found = longer
-                    found[count, 0], found[count, 1] = t, c
-                    count += 1
+                crossing[crossings] = c
+                crossings += (row[c] <= low[c]) | (row[c] >= high[c])
+            for c in crossing[:crossings]:
+                if not (_is_trough(traces, t, c, reach) if row[c] <= low[c] else _is_crest(traces, t, c, reach)):
+                    continue
+                if count == len(found):
+                    found = _doubled(found)
+                found[count, 0], found[count, 1] = t, c
+                count += 1
     return found[:count, 0].copy(), found[:count, 1].copy()
+
+
+@numba.njit(nogil=True, cache=True)
+def _doubled(found: np.ndarray) -> np.ndarray:
+    longer = np.empty((2 * len(found), 2), np.int64)
+    longer[: len(found)] = found
+    return longer
 
 
 @numba.njit(nogil=True, cache=True)
@@ -119,7 +128,7 @@ def _crossings(row: np.ndarray, low: np.ndarray, high: np.ndarray) -> int:
     count = np.int32(0)
     for c in range(row.size):
         count += np.int32((row[c] <= low[c]) | (row[c] >= high[c]))
-    return count
+    return int(count)
 
 
 @numba.njit(nogil=True, cache=True)

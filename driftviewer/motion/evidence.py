@@ -47,7 +47,7 @@ def not_reproducible(first: np.ndarray, second: np.ndarray) -> str:
     size, error = float(np.sqrt(np.mean((a + b) ** 2))) / 2, float(np.sqrt(np.mean((a - b) ** 2))) / 2
     return (
         f"No drift was found: estimates from two disjoint halves of the peaks do not agree (correlation {agreement:.2f}), so that the"
-        f" {size:.1f} µm found cannot be told from an error of {error:.1f} µm. The recording is left as it is."
+        f" {size:.2f} µm found cannot be told from an error of {error:.2f} µm. The recording is left as it is."
     )
 
 

@@ -19,6 +19,9 @@ from driftviewer.motion.work import Work
 
 GRID_UM = 1.0
 AMPLITUDE_BINS = 12
+BEYOND_UM = 400.0
+"""How far beyond the contacts a corrected peak may lie."""
+
 WIDTHS = (2.4, 1.8, 1.4, 1.2, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
 """Smoothing of the density at each round, relative to the last."""
 
@@ -50,7 +53,7 @@ def refine(
     peaks = _Peaks(activity, temporal_bins_s, centers_um)
     u = centred(start)
     information = np.zeros_like(u)
-    prior = _Prior(temporal_bins_s, centers_um)
+    prior = _Prior()
     for k, relative in enumerate(WIDTHS):
         density = _Density(peaks, u, width_um * relative)
         pull, banded, information = peaks.scores(u, density)
@@ -75,10 +78,8 @@ class _Peaks:
         self.time_index, self.time_part = _bracket(times, activity.times_s)
         self.depth_index, self.depth_part = _bracket(centers, activity.depths_um)
         self.amplitude_bin = _amplitude_bins(activity.amplitudes)
-        low, high = np.percentile(self.depths, [0, 100]) if self.depths.size else activity.depth_range_um
-        span = activity.depth_range_um[1] - activity.depth_range_um[0]
-        self.low = max(low, activity.depth_range_um[0] - span) - 100.0
-        self.high = min(high, activity.depth_range_um[1] + span) + 100.0
+        low, high = activity.depth_range_um
+        self.low, self.high = low - BEYOND_UM, high + BEYOND_UM
 
     def displacement(self, u: np.ndarray) -> np.ndarray:
         """Return the displacement (N,) of each peak."""
@@ -86,7 +87,8 @@ class _Peaks:
         after = np.minimum(self.time_index + 1, u.shape[0] - 1)
         first = u[self.time_index, self.depth_index] * (1 - self.depth_part) + u[self.time_index, right] * self.depth_part
         second = u[after, self.depth_index] * (1 - self.depth_part) + u[after, right] * self.depth_part
-        return np.asarray(first * (1 - self.time_part) + second * self.time_part, np.float64)
+        found: np.ndarray = first * (1 - self.time_part) + second * self.time_part
+        return found
 
     def scores(self, u: np.ndarray, density: "_Density") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return gradient (B, W), banded negative Hessian (lower form) and information (B, W) of the log-likelihood."""
@@ -114,7 +116,7 @@ def _amplitude_bins(amplitudes: np.ndarray) -> np.ndarray:
     logs = np.log(np.maximum(amplitudes, 1e-12))
     low, high = np.percentile(logs, [1, 99]) if logs.size else (0.0, 1.0)
     scaled = (logs - low) / max(high - low, 1e-9) * AMPLITUDE_BINS
-    return np.clip(scaled, 0, AMPLITUDE_BINS - 1).astype(np.int64)
+    return np.asarray(np.clip(scaled, 0, AMPLITUDE_BINS - 1), np.int64)
 
 
 class _Density:
@@ -136,7 +138,7 @@ class _Density:
 class _Prior:
     """Penalties on steps in time and on slope and bend in depth; their scales follow the data."""
 
-    def __init__(self, times: np.ndarray, centers: np.ndarray) -> None:
+    def __init__(self) -> None:
         self.step = self.slope = self.bend = 4.0
         self.floor = 0.05
 

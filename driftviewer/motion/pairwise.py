@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numba
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 
 from driftviewer.motion.work import Work
 
@@ -144,17 +143,43 @@ class _Profiles:
         self.inverse_std = np.ascontiguousarray(np.where(usable, 1 / np.maximum(std, 1e-12), 0).T, dtype=np.float32)
         self.weighted = np.ascontiguousarray(values * root, dtype=np.float32)
         self.padded = np.pad(self.weighted, ((0, 0), (max_lag, max_lag)))
-        self._scale = self.scale.astype(np.float32)[:, None, None]
+        self._scale = self.scale.astype(np.float32)
 
     def cross(self, row: int, column: int) -> np.ndarray:
         """Return the mean product (2 max_lag + 1, S, S): depth d of the row's bins with depth d - lag of the column's."""
         left = self.weighted[row * BLOCK : (row + 1) * BLOCK]
-        right = self.padded[column * BLOCK : (column + 1) * BLOCK]
-        lags, step = 2 * self.max_lag + 1, right.strides[1]
-        shifted = as_strided(right[:, lags - 1 :], (lags, BLOCK, self.depths), (-step, right.strides[0], step), writeable=False)
-        product: np.ndarray = np.matmul(left, shifted.transpose(0, 2, 1))
-        product *= self._scale
-        return product
+        right = np.ascontiguousarray(self.padded[column * BLOCK : (column + 1) * BLOCK].T)
+        out = np.zeros((2 * self.max_lag + 1, BLOCK, BLOCK), np.float32)
+        _mean_products(left, right, self._scale, out)
+        return out
+
+
+@numba.njit(nogil=True, cache=True, fastmath={"contract"})
+def _mean_products(left: np.ndarray, right: np.ndarray, scale: np.ndarray, out: np.ndarray) -> None:
+    """Add the products of (S, D) and, at each of L lags, a stretch of (D + L - 1, S) to `out` (L, S, S), times a scale (L,).
+
+    Not BLAS, whose threads get in each other's way on matrices this small and whose sums depend on their number.
+    """
+    lags, size, _ = out.shape
+    depths = left.shape[1]
+    for k in range(lags):
+        start = lags - 1 - k
+        for first in range(0, depths, 32):
+            last = min(first + 32, depths)
+            for i in range(size):
+                d = first
+                while d + 4 <= last:
+                    a, b, c, e = left[i, d], left[i, d + 1], left[i, d + 2], left[i, d + 3]
+                    if a != 0 or b != 0 or c != 0 or e != 0:
+                        r = start + d
+                        for j in range(size):
+                            out[k, i, j] += a * right[r, j] + b * right[r + 1, j] + c * right[r + 2, j] + e * right[r + 3, j]
+                    d += 4
+                while d < last:
+                    for j in range(size):
+                        out[k, i, j] += left[i, d] * right[start + d, j]
+                    d += 1
+        out[k] *= scale[k]
 
 
 def _shifted(values: np.ndarray, max_lag: int) -> np.ndarray:

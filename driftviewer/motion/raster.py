@@ -34,7 +34,7 @@ class Raster:
     @property
     def temporal_bins_s(self) -> np.ndarray:
         """Centres of the time bins (B,), s."""
-        return 0.5 * (self.temporal_edges_s[:-1] + self.temporal_edges_s[1:])
+        return np.asarray(0.5 * (self.temporal_edges_s[:-1] + self.temporal_edges_s[1:]), np.float64)
 
     @property
     def depth_bins_um(self) -> np.ndarray:
@@ -45,13 +45,15 @@ class Raster:
 def temporal_edges(time_range_s: tuple[float, float], bin_s: float) -> np.ndarray:
     """Return the edges of the time bins that cover the recording; the last may reach past its end."""
     begin, end = time_range_s
-    return begin + bin_s * np.arange(max(1, math.ceil((end - begin) / bin_s - 1e-6)) + 1)
+    count = max(1, math.ceil((end - begin) / bin_s - 1e-6))
+    return np.asarray(np.linspace(begin, begin + count * bin_s, count + 1), np.float64)
 
 
 def spatial_edges(depth_range_um: tuple[float, float], bin_um: float, margin_um: float) -> np.ndarray:
     """Return the edges of the depth bins that cover the contacts and `margin_um` on either side."""
     low, high = depth_range_um[0] - margin_um, depth_range_um[1] + margin_um
-    return low + bin_um * np.arange(max(1, math.ceil((high - low) / bin_um - 1e-6)) + 1)
+    count = max(1, math.ceil((high - low) / bin_um - 1e-6))
+    return np.asarray(np.linspace(low, low + count * bin_um, count + 1), np.float64)
 
 
 def make_raster(

@@ -14,9 +14,6 @@ import numpy as np
 from driftviewer.motion.pairwise import Pairs
 from driftviewer.motion.work import Work
 
-BRIDGE = 1e-6
-"""Relative weight of the smoothness that fills bins without any pair."""
-
 
 @dataclass(frozen=True)
 class Solution:
@@ -50,14 +47,16 @@ def solve(
         brings the solution near enough for the second half to tell which pairs are outliers and drop them.
     floor_um : float
         Smallest standard deviation assumed of a displacement.
+
+    Notes
+    -----
+    A bin without pairs is held by smoothness in time only; its support is 0.
     """
     bins, windows = pairs[0].num_bins, len(pairs)
     weights = [pair.weight.copy() for pair in pairs]
     solution = np.zeros((windows, bins))
-    total = sum(float(w.sum()) for w in weights)
-    bridge = BRIDGE * max(total / (bins * windows), 1.0)
     for k in range(rounds + 1):
-        _conjugate_gradients(pairs, weights, temporal + bridge, spatial, solution)
+        _conjugate_gradients(pairs, weights, temporal, spatial, solution)
         if k == rounds:
             break
         for pair, weight, p in zip(pairs, weights, solution, strict=True):
@@ -91,6 +90,7 @@ def _conjugate_gradients(
         diagonal[b] += Pairs(pair.num_bins, pair.index, pair.displacement, w).support()
     residual = right - apply(solution)
     target = 1e-6 * max(float(np.linalg.norm(right)), 1e-12)
+    diagonal = np.maximum(diagonal, 1e-12)
     scaled = residual / diagonal
     direction, power = scaled.copy(), float(np.sum(residual * scaled))
     for _ in range(200):

@@ -8,13 +8,14 @@ from typing import Any
 import napari
 from napari.utils.notifications import show_error, show_info
 from napari.utils.theme import get_theme
+from qtpy.compat import isalive
 from qtpy.QtCore import QEvent, QObject, Qt, QTimer
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QFileDialog, QMainWindow, QShortcut
 
 from driftviewer.plugin.canvas import BOTTOM, LEFT, DropFilter, Frame, Readout, Ruler, View, Welcome, canvas_widget
 from driftviewer.plugin.controller import Controller
-from driftviewer.plugin.docks import Docks, _window_of
+from driftviewer.plugin.docks import ALWAYS, PLACES, Docks
 from driftviewer.plugin.layers import RasterLayers
 from driftviewer.state.display import Display
 from driftviewer.state.job import Job
@@ -52,9 +53,8 @@ class Cockpit(QObject):
         self.controller = Controller(self.session, self.display, self.job)
         self.view = View(viewer, self.display)
         self.layers = RasterLayers(viewer, self.session, self.display, self.view, self)
-        self.docks = Docks(viewer, self.controller, self.layers)
-        self.window: QMainWindow = _window_of(self.docks.docks["Motion"])
-        self.setParent(self.window)
+        self.docks = Docks(viewer, self.controller, self.layers, tuple(PLACES) if own else ALWAYS)
+        self.window: QMainWindow | None = self.docks.window
         self.closed = False
         self._text = ""
         self._furnish()
@@ -65,7 +65,7 @@ class Cockpit(QObject):
     def refresh(self) -> None:
         """Show rulers or the welcome, as the state is now."""
         session, raster = self.session, self.session.raster is not None
-        if self.frame is None:
+        if self.frame is None or self.closed:
             return
         if raster or not self.own:
             self.frame.show_raster(raster)
@@ -121,21 +121,45 @@ class Cockpit(QObject):
         if self.closed:
             return
         self.closed = True
-        _open.pop(id(self.viewer), None)
+        viewer = self.viewer
+        _open.pop(id(viewer), None)
         self.controller.close()
         self.layers.close()
-        self.viewer.events.theme.disconnect(self.set_theme)
-        self.viewer.events.status.disconnect(self._restate)
+        for signal, slot in self._signals():
+            signal.disconnect(slot)
+        for callbacks, callback in ((viewer.mouse_move_callbacks, self._hover), (viewer.mouse_drag_callbacks, self._click)):
+            if callback in callbacks:
+                callbacks.remove(callback)
+        if isalive(self.window):
+            self.window.removeEventFilter(self)
+        if self.frame is not None:
+            for part in (*self.rulers, self.readout, self.welcome):
+                if isalive(part):
+                    part.hide()
+                    part.deleteLater()
+            self.frame = None
+        # what Qt still holds of us must not keep the viewer
+        self.viewer = self.window = self.view.viewer = self.flicker_key = None
+        self.rulers, self.readout, self.welcome = (), None, None
+        self.docks.close()
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802 - Qt's name
         """End with the window; a closing that the user called off leaves it visible."""
-        if watched is self.window and event.type() == QEvent.Type.Close:
+        if event.type() == QEvent.Type.Close and not self.closed:
             QTimer.singleShot(0, self._closing)
         return False
 
     def _closing(self) -> None:
-        if not self.window.isVisible():
+        if not self.closed and not (isalive(self.window) and self.window.isVisible()):
             self.close()
+
+    def _signals(self) -> list[tuple[Any, Any]]:
+        """Return what we listen to of napari, and with what."""
+        camera, events = self.viewer.scene.camera.events, self.viewer.events
+        return [
+            (camera.zoom, self._update_rulers), (camera.center, self._update_rulers), (events.theme, self.set_theme),
+            (events.status, self._restate), (events.reset_view, self._recenter),
+        ]  # fmt: skip
 
     def _furnish(self) -> None:
         """Put rulers, readout and welcome on the canvas; without one, the layers alone are shown."""
@@ -153,18 +177,14 @@ class Cockpit(QObject):
     def _connect(self) -> None:
         viewer, session, display = self.viewer, self.session, self.display
         self.window.installEventFilter(self)
-        self.window.destroyed.connect(lambda *_: self.controller.close())
         for signal in (session.events.raster, session.events.recording, self.job.events.status):
             link(signal, self.refresh)
         link(session.events.notice, self._notify)
         link(self.job.events.error, self._complain)
         for signal in (display.events.cursor, display.events.time_range_s, display.events.um_per_s):
             link(signal, self._update_rulers)
-        for signal in (viewer.scene.camera.events.zoom, viewer.scene.camera.events.center):
-            signal.connect(self._update_rulers)
-        viewer.events.theme.connect(self.set_theme)
-        viewer.events.status.connect(self._restate)
-        viewer.events.reset_view.connect(self._recenter)
+        for signal, slot in self._signals():
+            signal.connect(slot)
         viewer.mouse_move_callbacks.append(self._hover)
         viewer.mouse_drag_callbacks.append(self._click)
         self.flicker_key = QShortcut(QKeySequence("F"), self.window)
@@ -174,11 +194,11 @@ class Cockpit(QObject):
             DropFilter(self.window, self.open_path)
 
     def _notify(self) -> None:
-        if self.session.notice:
+        if self.session.notice and not self.closed:
             show_info(self.session.notice)
 
     def _complain(self) -> None:
-        if self.job.error:
+        if self.job.error and not self.closed:
             self.docks.give_height("Progress", ERROR_HEIGHT)
             show_error(self.job.error)
 

@@ -30,10 +30,10 @@ from driftviewer.store import MotionInfo, load_motion_info, save_motion, save_mo
 
 log = logging.getLogger(__name__)
 
-COLORS = ("#ff9f1c", "#2ec4ff", "#7be04a", "#ff5fa8", "#c08bff", "#ffe14a", "#35e0c0", "#ff6b57")
+COLORS = ("#ff9f1c", "#2ec4ff", "#ff5fa8", "#c08bff", "#ffe14a", "#35e0c0", "#ff6b57")
 """One colour a run: each can be told from its neighbours, and seen on black and on white."""
 
-TRUTH_COLOR = "#9aa0a6"
+TRUTH_COLOR = "#5fd068"
 DEMO = {"num_channels": 128, "num_units": 100, "drift": "nonrigid", "seed": 0}
 CLOSING_S = 3.0
 
@@ -56,7 +56,7 @@ class Controller:
 
     def open_path(self, path: str | Path) -> bool:
         """Open a recording, a sorted folder or a result folder in the background; False if something else is under way."""
-        return self._start(f"Open {Path(path).name}", _opening(Path(path)), self._opened)
+        return self._start(f"Open {Path(path).name}", opening(Path(path)), self._opened)
 
     def demo(self, seconds: float = 120.0) -> bool:
         """Simulate a drifting recording and estimate its motion, in the background."""
@@ -225,7 +225,8 @@ class Opened:
         self.bad_channels, self.notice = bad_channels, notice
 
 
-def _opening(path: Path) -> Steps[Opened]:
+def opening(path: Path) -> Steps[Opened]:
+    """Find out what a path holds and read what is needed to show it."""
     from driftviewer.recording.open import open_any
 
     yield Progress("read", 0, 1)

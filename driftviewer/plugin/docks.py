@@ -1,8 +1,10 @@
 """The docks of the window."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from qtpy.compat import isalive
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
 
@@ -13,7 +15,7 @@ from driftviewer.widgets.job_bar import JobBar
 from driftviewer.widgets.pipeline_panel import PipelinePanel
 from driftviewer.widgets.recording_panel import RecordingPanel
 from driftviewer.widgets.runs_list import RunsList
-from driftviewer.widgets.style import Theme
+from driftviewer.widgets.style import DARK, Theme
 from driftviewer.widgets.traces import Traces
 
 
@@ -35,60 +37,92 @@ PLACES = {
 }
 
 
-def make_panels(controller: Controller, layers: RasterLayers) -> dict[str, QWidget]:
-    """Return every panel by its title."""
-    session, display, job = controller.session, controller.display, controller.job
-    return {
-        "View": ViewBar(session, display, layers.fit, controller.flicker),
-        "Motion": PipelinePanel(session, job, controller.run),
-        "Recording": RecordingPanel(session, controller.open_path, display),
-        "Progress": JobBar(job),
-        "Runs": RunsList(session, display),
-        "Traces": Traces(session, display),
-    }
+ALWAYS = ("View", "Progress")
+"""Docks without which the others make no sense; the rest can be asked for one by one."""
 
 
 class Docks:
-    """The panels in the window of a viewer."""
+    """The panels in the window of a viewer.
 
-    def __init__(self, viewer: Any, controller: Controller, layers: RasterLayers) -> None:
-        self.viewer = viewer
-        self.panels = make_panels(controller, layers)
+    Parameters
+    ----------
+    viewer : napari viewer
+        Whose window gets the docks.
+    controller, layers
+        What the panels act on.
+    titles : tuple of str
+        Which panels are put in docks at once.
+    """
+
+    def __init__(self, viewer: Any, controller: Controller, layers: RasterLayers, titles: tuple[str, ...] = tuple(PLACES)) -> None:
+        self.viewer, self.controller, self.layers = viewer, controller, layers
+        self.panels: list[QWidget] = []
         self.docks: dict[str, QDockWidget] = {}
-        for title, place in PLACES.items():
-            panel = self.panels[title]
-            panel.setObjectName(f"driftviewer {title}")
-            dock = viewer.window.add_dock_widget(panel, name=title, area=place.area, add_vertical_stretch=False)
+        self.theme = DARK
+        for title in titles:
+            place = PLACES[title]
+            dock = viewer.window.add_dock_widget(self.make_panel(title), name=title, area=place.area, add_vertical_stretch=False)
             self.docks[title] = dock
-            if place.beside:
-                _window_of(dock).tabifyDockWidget(self.docks[place.beside], dock)
+            if place.beside in self.docks:
+                self.window.tabifyDockWidget(self.docks[place.beside], dock)
         for title in ("Motion", "Runs"):
-            self.docks[title].raise_()
+            self.show(title)
 
-    def show(self, title: str) -> None:
-        """Bring a panel to the front."""
+    @property
+    def window(self) -> QMainWindow:
+        """The viewer's main window."""
+        return window_of(self.docks["View"])
+
+    def make_panel(self, title: str) -> QWidget:
+        """Return a new panel; several of a kind show the same state."""
+        controller, layers = self.controller, self.layers
+        session, display, job = controller.session, controller.display, controller.job
+        makers: dict[str, Callable[[], QWidget]] = {
+            "View": lambda: ViewBar(session, display, layers.fit, controller.flicker),
+            "Motion": lambda: PipelinePanel(session, job, controller.run),
+            "Recording": lambda: RecordingPanel(session, controller.open_path, display),
+            "Progress": lambda: JobBar(job),
+            "Runs": lambda: RunsList(session, display),
+            "Traces": lambda: Traces(session, display),
+        }
+        panel = makers[title]()
+        panel.setObjectName(f"driftviewer {title}")
+        self.panels.append(panel)
+        panel.set_theme(self.theme)
+        return panel
+
+    def show(self, title: str) -> bool:
+        """Bring a panel to the front; return False if it has no dock here."""
+        if title not in self.docks:
+            return False
         self.docks[title].show()
         self.docks[title].raise_()
+        return True
 
     def arrange(self) -> None:
         """Give the canvas what the panels do not need."""
-        window = _window_of(self.docks["Motion"])
+        window = self.window
         window.resizeDocks([self.docks["Motion"]], [340], Qt.Orientation.Horizontal)
         window.resizeDocks([self.docks["Runs"]], [190], Qt.Orientation.Vertical)
 
+    def close(self) -> None:
+        """Let go of the viewer and of what is Qt's."""
+        self.viewer, self.docks, self.panels = None, {}, []
+
     def give_height(self, title: str, height: int) -> None:
         """Make a panel higher, at the cost of those above and below."""
-        dock = self.docks[title]
-        _window_of(dock).resizeDocks([dock], [height], Qt.Orientation.Vertical)
+        self.window.resizeDocks([self.docks[title]], [height], Qt.Orientation.Vertical)
 
     def set_theme(self, theme: Theme) -> None:
         """Let every panel follow the colours of the window."""
-        for panel in self.panels.values():
-            if hasattr(panel, "set_theme"):
-                panel.set_theme(theme)
+        self.theme = theme
+        self.panels = [panel for panel in self.panels if isalive(panel)]
+        for panel in self.panels:
+            panel.set_theme(theme)
 
 
-def _window_of(dock: QDockWidget) -> QMainWindow:
+def window_of(dock: QDockWidget) -> QMainWindow:
+    """Return the main window that holds a dock."""
     window = dock.parent()
     while not isinstance(window, QMainWindow):
         window = window.parent()

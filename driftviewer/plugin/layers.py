@@ -89,6 +89,8 @@ class RasterLayers(QObject):
     def refresh(self) -> None:
         """Draw the raster as the state is now, in a thread; layers change when it is done."""
         raster = self.session.raster
+        if self.viewer is None:
+            return
         if raster is None:
             self._clear()
             return
@@ -144,9 +146,14 @@ class RasterLayers(QObject):
         self.viewer.scene.camera.events.zoom.disconnect(self._moved)
         self.viewer.scene.camera.events.center.disconnect(self._moved)
         self.viewer.layers.events.removed.disconnect(self._removed)
+        for layer in (self.raw, self.corrected, *self.lines.values()):
+            if layer is not None:
+                layer.events.visible.disconnect(self._seen)
+        self.raw = self.corrected = self.boundaries = self.drawing = self.viewer = None
+        self.lines = {}
 
     def _show(self, drawing: Drawing) -> None:
-        if self.session.raster is not drawing.grid.raster:
+        if self.viewer is None or self.session.raster is not drawing.grid.raster:
             return
         self.drawing = drawing
         self._own_change = True

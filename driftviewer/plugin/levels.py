@@ -189,9 +189,10 @@ def _span(key: Any, length: int) -> tuple[slice, Any]:
     """Return the whole run of cells that an index needs, and the index within it."""
     if isinstance(key, slice):
         start, stop, step = key.indices(length)
-        if step > 0:
-            return slice(start, max(start, stop)), slice(None, None, step)
-        key = np.arange(start, stop, step)
+        picked = range(start, stop, step)
+        if not picked:
+            return slice(0, 0), slice(None)
+        return slice(min(picked[0], picked[-1]), max(picked[0], picked[-1]) + 1), slice(None, None, step)
     chosen = np.asarray(key)
     if chosen.dtype == bool:
         chosen = np.flatnonzero(chosen)

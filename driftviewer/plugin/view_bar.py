@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QHBoxLayout, QLabel, QPush
 from driftviewer.state.display import Display
 from driftviewer.state.session import Session
 from driftviewer.widgets.links import guard_wheel, link
+from driftviewer.widgets.style import Theme
 
 LOWEST, HIGHEST = 1e-3, 1e6
 STEPS = 100
@@ -84,6 +85,9 @@ class ViewBar(QWidget):
             widget.setEnabled(self.session.raster is not None)
         self.corrected.setEnabled(bool(runs))
         self.run.setEnabled(bool(runs))
+
+    def set_theme(self, theme: Theme) -> None:
+        """Nothing here has colours of its own."""
 
     def _slide(self, position: int) -> None:
         self.display.um_per_s = float(f"{10 ** (position / STEPS):.3g}")

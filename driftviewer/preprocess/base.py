@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
+from itertools import pairwise
 from threading import Lock
 from typing import Any
 
@@ -47,7 +48,7 @@ class PreprocessedRecording(DerivedRecording):
 def files_of(info: RecordingInfo) -> list[tuple[int, int]]:
     """List the first and last (exclusive) frame of every file; a time-domain step must not reach from one into another."""
     edges = [0, *info.boundaries, info.num_samples]
-    return [(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True) if b > a]
+    return [(a, b) for a, b in pairwise(edges) if b > a]
 
 
 def spans(pieces: Sequence[tuple[int, ...]], start: int, end: int) -> Iterator[tuple[int, int, int]]:

@@ -68,9 +68,7 @@ class HighpassFilter(ButterworthFilter):
 
 def _below_nyquist(name: str, value: float, sampling_frequency: float) -> None:
     if value >= sampling_frequency / 2:
-        raise InputError(
-            f"{name} = {value:g} Hz is not below half the sampling rate ({sampling_frequency:g} Hz); give less than {sampling_frequency / 2:g} Hz."
-        )
+        raise InputError(f"{name} = {value:g} Hz is not below half the sampling rate of {sampling_frequency:g} Hz; lower it.")
 
 
 class FilteredRecording(PreprocessedRecording):
@@ -134,9 +132,7 @@ def _hold(traces: np.ndarray, bad: np.ndarray) -> np.ndarray:
 
 
 @numba.njit(nogil=True, cache=True)
-def _section(
-    row0: np.ndarray, row1: np.ndarray, row2: np.ndarray, row3: np.ndarray, state: np.ndarray, section: np.ndarray
-) -> None:
+def _section(row0: np.ndarray, row1: np.ndarray, row2: np.ndarray, row3: np.ndarray, state: np.ndarray, section: np.ndarray) -> None:
     """Run one second-order section (transposed direct form II) over four successive frames of all channels, in place."""
     b0, b1, b2, a1, a2 = section[0], section[1], section[2], section[4], section[5]
     first, second = state[0], state[1]

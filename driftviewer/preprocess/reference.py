@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numba
 import numpy as np
@@ -98,7 +98,7 @@ def _subtract_global_median(traces: np.ndarray, alive: np.ndarray, out: np.ndarr
     for t in range(len(traces)):
         for c in range(channels):
             values[c] = traces[t, c] if alive[c] else np.nan
-        median = finite_median(values, scratch)
+        median = np.float32(finite_median(values, scratch))
         median = median if np.isfinite(median) else np.float32(0)
         for c in range(channels):
             out[t, c] = traces[t, c] - (median if alive[c] else np.float32(0))
@@ -141,7 +141,7 @@ def _subtract_local(traces: np.ndarray, neighbours: np.ndarray, alive: np.ndarra
         for c in range(channels):
             common = np.float32(0)
             if alive[c] and counts[c]:
-                common = _middle_of(lines[:, c], counts[c]) if median else np.float32(sums[c] / counts[c])
+                common = np.float32(_middle_of(lines[:, c], counts[c]) if median else sums[c] / counts[c])
             out[t, c] = traces[t, c] - common
 
 
@@ -158,5 +158,5 @@ def _sort_columns(lines: np.ndarray) -> None:
 
 
 @numba.njit(nogil=True, cache=True)
-def _middle_of(ordered: np.ndarray, count: int) -> np.float32:
-    return np.float32(0.5) * (ordered[(count - 1) // 2] + ordered[count // 2])
+def _middle_of(ordered: np.ndarray, count: int) -> float:
+    return float(0.5 * (ordered[(count - 1) // 2] + ordered[count // 2]))

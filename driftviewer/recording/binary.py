@@ -147,7 +147,7 @@ def checked_columns(columns: Any, num_columns: int, where: str | Path) -> np.nda
     """Return columns of a file as an index array; an `InputError` for one outside the file or named twice."""
     try:
         chosen = np.asarray(columns).astype(np.int64).ravel()
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise InputError(f"{where}: the channel map is not a list of columns ({error}).") from error
     if not len(chosen) or chosen.min() < 0 or chosen.max() >= num_columns or len(np.unique(chosen)) < len(chosen):
         raise InputError(f"{where}: the channel map must name columns 0 to {num_columns - 1} of the file, each once; correct it.")

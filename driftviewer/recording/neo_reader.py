@@ -67,7 +67,7 @@ def _parse(folder: Path) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             reader.parse_header()
-    except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, AssertionError) as error:
+    except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, AssertionError, EOFError) as error:
         raise InputError(
             f"{folder} is not a whole Open Ephys recording ({type(error).__name__}: {error}); give one experiment or copy it again."
         ) from error

@@ -1,6 +1,7 @@
 """Open whatever a path holds."""
 
 import importlib.util
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ UNDERSTOOD = (
     " and folders saved by SpikeInterface"
 )
 _SPIKEINTERFACE = ("si_folder.json", "spikeinterface_info.json", "binary.json", "cached.json", ".zattrs", "zarr.json")
+
+_DEPTH = 5
 
 
 def open_recording(path: str | Path, *, stream: str | None = None) -> Recording:
@@ -84,10 +87,18 @@ def _folder_reader(path: Path) -> Reader | None:
     described = _described(path)
     if described:
         return lambda path, stream: _one_of(path, described, stream)
-    if next(path.rglob("structure.oebin"), None) is not None or _in_openephys(path):
-        return _openephys
-    if any(meta.with_suffix(".bin").is_file() for meta in path.rglob("*.meta")):
-        return _spikeglx
+    return _openephys if _in_openephys(path) else _system_below(path)
+
+
+def _system_below(folder: Path) -> Reader | None:
+    """Look for the files of a recording system a few folders down: all of a disk would take minutes."""
+    for root, folders, files in os.walk(folder):
+        if "structure.oebin" in files:
+            return _openephys
+        if any(name.endswith(".meta") and f"{name.removesuffix('.meta')}.bin" in files for name in files):
+            return _spikeglx
+        if len(Path(root).relative_to(folder).parts) >= _DEPTH:
+            folders.clear()
     return None
 
 
@@ -138,3 +149,9 @@ def _spikeinterface(folder: Path) -> Recording:
         raise
     except Exception as error:
         raise InputError(f"SpikeInterface cannot load {folder} as a recording ({error}); save it again with recording.save().") from error
+
+
+def can_open(path: str | Path) -> bool:
+    """Return whether `open_any` would try to read a path; nothing of it is read."""
+    path = Path(path).expanduser()
+    return path.exists() and (_folder_reader(path) if path.is_dir() else _file_reader(path)) is not None

@@ -14,7 +14,7 @@ from driftviewer.recording.binary import BinaryRecording, checked_columns, sampl
 from driftviewer.recording.concatenate import concatenate
 from driftviewer.recording.probes import shank_numbers
 from driftviewer.recording.protocol import Recording, RecordingInfo
-from driftviewer.recording.spike_positions import optional_vector, spike_positions, vector
+from driftviewer.recording.spike_positions import load_numbers, optional_vector, spike_positions, vector
 
 _PEAK_FILES = ("peak_times.npy", "peak_depths.npy", "peak_amplitudes.npy")
 
@@ -150,8 +150,8 @@ def _open_raw(path: Path, folder: Path, params: dict[str, Any]) -> BinaryRecordi
 
 
 def _contacts(folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    locations = load_array(folder / "channel_positions.npy").astype(np.float64)
-    if locations.ndim != 2 or locations.shape[1] < 2:
+    locations = load_numbers(folder / "channel_positions.npy", ndim=2).astype(np.float64)
+    if locations.shape[1] < 2:
         raise InputError(f"{folder / 'channel_positions.npy'} has shape {locations.shape}; it must be channels x 2.")
     shanks = optional_vector(folder, "channel_shanks.npy")
     if shanks is None or len(shanks) != len(locations):

@@ -41,13 +41,13 @@ def contacts_from_dict(probe: Any, where: str | Path) -> Contacts:
     from probeinterface import Probe
 
     try:
-        documents = probe["probes"] if "probes" in probe else [probe]
+        documents = probe.get("probes", [probe])
         for one in documents:
             _refuse_duplicates(one["contact_positions"], where)
         parts = [_contacts(Probe.from_dict(one)) for one in documents]
     except InputError:
         raise
-    except (KeyError, TypeError, ValueError, AttributeError, AssertionError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, AssertionError, IndexError, OverflowError) as error:
         raise InputError(
             f"{where} holds no probe that probeinterface can read ({error}); write it again with write_probeinterface()."
         ) from error
@@ -71,7 +71,7 @@ def _refuse_duplicates(positions: Any, where: str | Path) -> None:
     unique, counts = np.unique(np.asarray(positions, dtype=np.float64), axis=0, return_counts=True)
     if len(unique) and counts.max() > 1:
         place = ", ".join(f"{value:g}" for value in unique[counts.argmax()])
-        raise InputError(f"{where}: {counts.max()} contacts share the position ({place}); give each contact its own place in the probe file.")
+        raise InputError(f"{where}: {counts.max()} contacts share the position ({place}); give each its own place in the probe file.")
 
 
 def _contacts(probe: Any) -> tuple[np.ndarray, list[str], np.ndarray | None]:

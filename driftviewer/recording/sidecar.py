@@ -63,7 +63,7 @@ def _open(data: Path, sidecar: Path, known: dict[str, Any]) -> BinaryRecording:
     layout = _npy_layout(data, known, sidecar) if data.suffix == ".npy" else _flat_layout(data, known, sidecar)
     columns, frames, dtype = layout.pop("num_columns"), layout.pop("frames"), layout["file_dtype"]
     chosen = _channel_map(known, columns, sidecar)
-    contacts, notes = _contacts(known, sidecar), list(known.get("notes", ()))
+    contacts, notes = _contacts(known, sidecar), list(known["notes"]) if isinstance(known.get("notes"), list) else []
     channels = columns if chosen is None else len(chosen)
     if len(contacts.locations) != channels:
         raise InputError(
@@ -82,7 +82,7 @@ def _open(data: Path, sidecar: Path, known: dict[str, Any]) -> BinaryRecording:
         offset_uv=_per_channel(known, "offset_to_uV", 0.0, channels, sidecar),
         sample_shifts=_per_channel(known, "inter_sample_shift", 0.0, channels, sidecar),
         t_start=_number(known, "t_start", sidecar, 0.0), boundaries=_boundaries(known, frames, sidecar),
-        name=known.get("name") or (data.parent.name if sidecar.name == "info.json" else data.stem),
+        name=str(known.get("name") or "") or (data.parent.name if sidecar.name == "info.json" else data.stem),
         source=str(data), notes=tuple(map(str, notes)), **_ids(known, channels, sidecar),
     )  # fmt: skip
     return BinaryRecording(info, data, num_columns=columns, columns=chosen, **layout)
@@ -129,7 +129,7 @@ def _number(known: dict[str, Any], key: str, sidecar: Path, default: float | Non
     value = known.get(key, default)
     if value is None:
         raise InputError(f'{sidecar} lacks "{key}"; add it.')
-    if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e15:
         raise InputError(f'{sidecar}: "{key}" is {value!r}; give a number.')
     return value
 
@@ -137,7 +137,7 @@ def _number(known: dict[str, Any], key: str, sidecar: Path, default: float | Non
 def _per_channel(known: dict[str, Any], key: str, default: float, channels: int, sidecar: Path) -> np.ndarray:
     try:
         return np.broadcast_to(np.asarray(known.get(key, default), dtype=np.float64), channels)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise InputError(f'{sidecar}: "{key}" must be one number or {channels}, one for each channel.') from error
 
 

@@ -114,7 +114,7 @@ def _open_pair(path: Path) -> BinaryRecording:
     columns = int(_value(meta, "nSavedChans", path))
     if "imroTbl" not in meta:
         raise InputError(f"{path} describes no Neuropixels probe (no imroTbl); give the .ap.bin of a probe.")
-    ap, lf, _ = (int(count) for count in _text(meta, "snsApLfSy", path).split(","))
+    ap, lf = _band_counts(meta, path)
     frames = whole_frames(data, columns, np.dtype(np.int16))
     notes = _check_size(meta, path, data)
     probe = read_probe(path, lf_only=ap == 0)
@@ -132,7 +132,8 @@ def _open_pair(path: Path) -> BinaryRecording:
         rate, frames, np.int16, probe.contact_positions,
         gain_uv=gains_uv(meta, probe, path, lf_band=not ap), shank_ids=_shanks(probe), sample_shifts=sample_shifts(probe),
         channel_ids=[f"{band}{channel}" for channel in saved_channels(meta, path)[:channels]],
-        t_start=float(meta.get("firstSample") or 0) / rate, name=data.name.removesuffix(".bin"), source=str(data), notes=tuple(notes),
+        t_start=_value({"firstSample": "0"} | meta, "firstSample", path) / rate,
+        name=data.name.removesuffix(".bin"), source=str(data), notes=tuple(notes),
     )  # fmt: skip
     return BinaryRecording(info, data, num_columns=columns, columns=slice(0, channels))
 
@@ -199,13 +200,26 @@ def gains_uv(meta: dict[str, str], probe: Any, path: Path, *, lf_band: bool = Fa
     band = "lf" if lf_band else "ap"
     gain = probe.contact_annotations.get(f"{band}_gains")
     if gain is None or not np.all(np.asarray(gain, float) > 0):
-        gain = probe.annotations.get(f"{band}_gain") or meta.get(f"imChan0{band}Gain") or probe.annotations.get("ap_gain")
+        gain = meta.get(f"imChan0{band}Gain") or probe.annotations.get(f"{band}_gain") or probe.annotations.get("ap_gain")
     if gain is None:
         raise InputError(f"{path} gives no {band.upper()} gain; restore the original .meta.")
     bits = probe.annotations.get("adc_bit_depth") or 10
-    largest = float(meta.get("imMaxInt") or 2 ** (int(bits) - 1))
+    largest = _value({"imMaxInt": str(2 ** (int(bits) - 1))} | meta, "imMaxInt", path)
     one_bit_uv = _value(meta, "imAiRangeMax", path) / largest * 1e6
-    return np.broadcast_to(one_bit_uv / np.asarray(gain, dtype=np.float64), probe.get_contact_count()).copy()
+    try:
+        gain = np.broadcast_to(np.asarray(gain, dtype=np.float64), probe.get_contact_count())
+    except ValueError as error:
+        raise InputError(f"{path}: its {band.upper()} gain is not a number ({error}); restore the original .meta.") from error
+    return one_bit_uv / gain
+
+
+def _band_counts(meta: dict[str, str], path: Path) -> tuple[int, int]:
+    text = _text(meta, "snsApLfSy", path)
+    try:
+        ap, lf, _ = (int(count) for count in text.split(","))
+    except ValueError as error:
+        raise InputError(f"{path}: snsApLfSy is {text!r}, not three counts; restore the original .meta.") from error
+    return ap, lf
 
 
 def _text(meta: dict[str, str], key: str, path: Path) -> str:
@@ -215,8 +229,12 @@ def _text(meta: dict[str, str], key: str, path: Path) -> str:
 
 
 def _value(meta: dict[str, str], key: str, path: Path) -> float:
+    """Return a number that must be positive, or 0 for a time or a size."""
     text = _text(meta, key, path)
     try:
-        return float(text)
+        value = float(text)
     except ValueError as error:
         raise InputError(f"{path}: {key} is {text!r}, not a number; restore the original .meta.") from error
+    if not np.isfinite(value) or value < 0 or (value == 0 and key not in ("firstSample", "fileSizeBytes")):
+        raise InputError(f"{path}: {key} is {text}, which cannot be; restore the original .meta.")
+    return value

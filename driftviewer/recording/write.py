@@ -187,6 +187,9 @@ def _write_chunks(file: BinaryIO, recording: Recording, stored: _Stored, job: Jo
             yield Progress(step, chunk.end / recording.info.sampling_frequency, total)
     finally:
         chunks.close()
+    # Before the sidecar is written: a full disk may show only here.
+    file.flush()
+    os.fsync(file.fileno())
     return clipped, bad
 
 
@@ -207,8 +210,6 @@ def _replacing(path: Path, recording: Recording, columns: int) -> Iterator[Binar
             )
         with open(temporary, "wb") as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException as error:
         with suppress(OSError):

@@ -25,7 +25,7 @@ class NumberBox(QDoubleSpinBox):
 
     def textFromValue(self, value: float) -> str:  # noqa: N802 - Qt's name
         """Show what is needed to tell the number, no trailing zeros."""
-        return str(int(value)) if self.field.type is int else f"{value:.9g}"
+        return str(int(value)) if self.field.type is int else f"{value:.12g}"
 
     def valueFromText(self, text: str | None) -> float:  # noqa: N802 - Qt's name
         """Read a number with or without its unit, with a point or a comma."""

@@ -106,9 +106,7 @@ class PipelinePanel(QWidget):
         self.reset.setToolTip("Put every parameter back to the preset's value")
         self.reset.clicked.connect(self._choose_preset)
         baseline = self._baseline()
-        self.sections = {
-            step: StepSection(step, getattr(session.pipeline, step), getattr(baseline, step, None)) for step in STEPS
-        }
+        self.sections = {step: StepSection(step, getattr(session.pipeline, step), getattr(baseline, step, None)) for step in STEPS}
         for step, section in self.sections.items():
             section.changed.connect(lambda method, step=step: self._change(step, method))
         self.run_button, self.cancel_button = QPushButton("Run"), QPushButton("Cancel")

@@ -7,6 +7,7 @@ from qtpy.QtCore import QRectF, Qt
 from qtpy.QtGui import QResizeEvent, QShowEvent
 from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QHBoxLayout, QVBoxLayout, QWidget
 
+from driftviewer.errors import InputError
 from driftviewer.interpolate import interpolate_motion
 from driftviewer.recording.protocol import Recording
 from driftviewer.state.display import Display
@@ -57,6 +58,7 @@ class TracePlot:
         labels = excerpt.labels()
         self.depth_axis.rows = [labels[row] for row in rows]
         self.depth_axis.picture = None  # the ticks' values stay, what they say does not
+        self.depth_axis.update()
         self.image.setVisible(heat)
         self.lines.setVisible(not heat)
         if heat:
@@ -128,7 +130,7 @@ class Traces(QWidget):
             self.reader.cancel()
         elif self.isVisible():
             run, (time_s, _), window = self._run(), self.display.cursor, self.window_ms.value()
-            self.reader.submit(lambda: read_excerpt(self._read, recording, self._corrected_by(recording, run), time_s, window) or "outside")
+            self.reader.submit(lambda: self._read_both(recording, run, time_s, window))
         if self.excerpt is None:
             self._draw()
 
@@ -158,8 +160,16 @@ class Traces(QWidget):
         runs, shown = self.session.runs, self.display.shown_run
         return runs[shown] if 0 <= shown < len(runs) else None
 
+    def _read_both(self, recording: Recording, run: Run | None, time_s: float, window_ms: float) -> tuple[Excerpt | None, str]:
+        """Return what is to be drawn and why the correction is missing; in the reader's thread."""
+        try:
+            corrected, problem = self._corrected_by(recording, run), ""
+        except InputError as error:
+            corrected, problem = None, str(error)
+        return read_excerpt(self._read, recording, corrected, time_s, window_ms), problem
+
     def _corrected_by(self, recording: Recording, run: Run | None) -> Recording | None:
-        """Return the recording with a run's motion undone; in the reader's thread, the last one is kept."""
+        """Return the recording with a run's motion undone; the last one is kept."""
         if run is None:
             return None
         method = (run.pipeline or self.session.pipeline).interpolate
@@ -169,10 +179,11 @@ class Traces(QWidget):
             self._corrected = (key, interpolate_motion(recording, run.motion, method=method.name, **method.params()))
         return self._corrected[1]
 
-    def _show(self, found: Any) -> None:
+    def _show(self, found: tuple[Excerpt | None, str]) -> None:
         before = self.excerpt
-        self.excerpt = found if isinstance(found, Excerpt) else None
-        self.error.hide()
+        self.excerpt, problem = found
+        self.error.setText(problem)
+        self.error.setVisible(bool(problem))
         self._draw(fit=before is None or self.excerpt is None or before.place != self.excerpt.place)
 
     def _fail(self, sentence: str) -> None:
@@ -203,7 +214,7 @@ class Traces(QWidget):
         if self.excerpt is None:
             return "Reading…" if self.reader.busy else f"{self.display.cursor[0]:.3f} s is outside the recording; click on the raster."
         place = f"At {self.display.cursor[0]:.3f} s, {self.display.cursor[1]:.0f} µm."
-        if self.excerpt.corrected is None:
+        if self.excerpt.corrected is None and self._run() is None:
             return f"{place} No corrected traces yet: run an estimate of motion and choose it in Runs."
         return place
 

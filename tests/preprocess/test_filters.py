@@ -1,5 +1,6 @@
 import pickle
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -18,7 +19,12 @@ def scipy_filtered(method, traces, rate=30000.0, padlen=20000):
 
 @pytest.mark.parametrize(
     "method",
-    [BandpassFilter(), BandpassFilter(freq_min=150, freq_max=9000, filter_order=3), HighpassFilter(), HighpassFilter(freq_min=60, filter_order=2)],
+    [
+        BandpassFilter(),
+        BandpassFilter(freq_min=150, freq_max=9000, filter_order=3),
+        HighpassFilter(),
+        HighpassFilter(freq_min=60, filter_order=2),
+    ],
 )
 def test_equals_scipy_on_the_whole_recording(array_recording, lfp_and_noise, method):
     filtered = method.apply(array_recording(lfp_and_noise))
@@ -46,7 +52,7 @@ def test_bit_identical_for_any_division(array_recording, lfp_and_noise, make):
     rng = np.random.default_rng(3)
     cuts = np.unique([0, 1, 2, 14999, 15000, 15001, len(whole), *rng.integers(0, len(whole), 12)])
     pieces = make(array_recording(lfp_and_noise))
-    np.testing.assert_array_equal(np.concatenate([pieces.read(int(a), int(b)) for a, b in zip(cuts[:-1], cuts[1:], strict=True)]), whole)
+    np.testing.assert_array_equal(np.concatenate([pieces.read(int(a), int(b)) for a, b in pairwise(cuts)]), whole)
     for a, b in rng.integers(0, len(whole), (10, 2)):
         fresh = make(array_recording(lfp_and_noise))
         np.testing.assert_array_equal(fresh.read(int(min(a, b)), int(max(a, b))), whole[min(a, b) : max(a, b)])

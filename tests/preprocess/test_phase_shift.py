@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -17,10 +19,11 @@ def band_limited(times, seed=0, limit=0.35):
 @pytest.mark.parametrize("dtype", [np.float32, np.int16])
 def test_delayed_channels_are_brought_together(array_recording, dtype):
     frames = np.arange(4000)
-    sampled = band_limited(frames[:, None] + SHIFTS)
-    aligned = phase_shift(array_recording((8 * sampled).astype(dtype) if dtype == np.int16 else sampled.astype(dtype), sample_shifts=SHIFTS))
+    scale = 8 if dtype == np.int16 else 1
+    sampled = scale * band_limited(frames[:, None] + SHIFTS)
+    aligned = phase_shift(array_recording(sampled.astype(dtype), sample_shifts=SHIFTS))
     inside = slice(HALF_WIDTH, -HALF_WIDTH)
-    wanted = band_limited(frames) * (8 if dtype == np.int16 else 1)
+    wanted = scale * band_limited(frames)
     error = aligned.read(0, 4000)[inside] - wanted[inside, None]
     # the signal's own deviation is 45 (360): rounding to int16 is all that may remain
     assert np.abs(error).max() < (2.5 if dtype == np.int16 else 0.02)
@@ -43,7 +46,7 @@ def test_independent_of_division(array_recording):
     recording = phase_shift(array_recording(traces, sample_shifts=SHIFTS, boundaries=(700,)))
     whole = recording.read(0, 1500)
     cuts = [0, 1, 5, 40, 699, 700, 703, 1499, 1500]
-    np.testing.assert_array_equal(np.concatenate([recording.read(a, b) for a, b in zip(cuts[:-1], cuts[1:], strict=True)]), whole)
+    np.testing.assert_array_equal(np.concatenate([recording.read(a, b) for a, b in pairwise(cuts)]), whole)
     first = phase_shift(array_recording(traces[:700], sample_shifts=SHIFTS))
     np.testing.assert_array_equal(first.read(0, 700), whole[:700])
 

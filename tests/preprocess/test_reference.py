@@ -1,4 +1,5 @@
 import pickle
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -63,8 +64,9 @@ def test_independent_of_division(array_recording, lfp_and_noise, reference):
 
     whole, pieces = make().read(0, 39001), make()
     cuts = [0, 7, 8, 15000, 15123, 29999, 39001]
-    np.testing.assert_array_equal(np.concatenate([pieces.read(a, b) for a, b in zip(cuts[:-1], cuts[1:], strict=True)]), whole)
-    np.testing.assert_array_equal(pickle.loads(pickle.dumps(CommonReference(reference=reference))).apply(pieces.parent).read(3, 50), whole[3:50])
+    np.testing.assert_array_equal(np.concatenate([pieces.read(a, b) for a, b in pairwise(cuts)]), whole)
+    method = pickle.loads(pickle.dumps(CommonReference(reference=reference)))
+    np.testing.assert_array_equal(method.apply(pieces.parent).read(3, 50), whole[3:50])
 
 
 def test_source_is_left_alone(array_recording):

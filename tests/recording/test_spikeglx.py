@@ -43,7 +43,9 @@ def put_bin(meta: Path, folder: Path, frames: int = 50) -> tuple[Path, np.ndarra
     traces = np.random.default_rng(0).integers(-500, 500, (frames, columns)).astype(np.int16)
     copy = folder / (meta.name if meta.name.count(".") > 1 else "run_g0_t0.imec0.ap.meta")
     text = meta.read_text(encoding="utf-8", errors="replace")
-    copy.write_text("\n".join(f"fileSizeBytes={traces.nbytes}" if line.startswith("fileSizeBytes=") else line for line in text.splitlines()))
+    copy.write_text(
+        "\n".join(f"fileSizeBytes={traces.nbytes}" if line.startswith("fileSizeBytes=") else line for line in text.splitlines())
+    )
     traces.tofile(copy.with_suffix(".bin"))
     return copy.with_suffix(".bin"), traces
 
@@ -124,7 +126,7 @@ def test_writes_without_a_template(tmp_path, make_recording, np1, np2, kind):
 
     contacts = {"np1 384": np1(384), "np1 128": np1(128), "np2 64": np2(64)}.get(kind)
     if contacts is None:
-        contacts = np.concatenate([np2(96) + [250.0 * shank, 0.0] for shank in range(4)])
+        contacts = np.concatenate([np2(96) + np.array([250.0 * shank, 0.0]) for shank in range(4)])
     recording = make_recording(300, contacts)
     write_spikeglx(tmp_path, recording, job=JOB)
     got = open_recording(tmp_path)
@@ -142,7 +144,7 @@ def test_writes_without_a_template(tmp_path, make_recording, np1, np2, kind):
 def test_other_contacts_are_refused(metas, tmp_path, make_recording):
     with pytest.raises(InputError, match="not those of a Neuropixels"):
         write_spikeglx(tmp_path, make_recording(100, np.random.default_rng(0).uniform(0, 300, (20, 2))), job=JOB)
-    with pytest.raises(InputError, match="take the .meta of their probe"):
+    with pytest.raises(InputError, match=r"take the .meta of their probe"):
         write_spikeglx(tmp_path, make_recording(100), metas / REAL["NP1"], job=JOB)
     assert not list(tmp_path.rglob("*.bin"))
 

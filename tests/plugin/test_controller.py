@@ -1,0 +1,121 @@
+"""What the window does, without a window."""
+
+import numpy as np
+import pytest
+
+from driftviewer.plugin.controller import COLORS, Controller, activity_of
+from driftviewer.plugin.forecast import Trial
+from driftviewer.raster import PeakRaster
+from driftviewer.simulate import simulate_drifting_recording
+from driftviewer.state.display import Display
+from driftviewer.state.job import Job
+from driftviewer.state.session import Session
+
+
+@pytest.fixture
+def controller():
+    controller = Controller(Session(), Display(), Job())
+    yield controller
+    controller.close()
+
+
+@pytest.fixture(scope="module")
+def recording_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sim") / "run 1"
+    simulate_drifting_recording(duration_s=12.0, num_channels=32, num_units=20, drift="rigid", seed=3, folder=folder)
+    return folder
+
+
+def finish(controller, status="done"):
+    assert controller.job.wait(120)
+    assert controller.job.status == status, controller.job.error
+    return controller.session
+
+
+def test_opening_a_recording_prepares_it_for_a_run(controller, recording_folder):
+    assert controller.open_path(recording_folder)
+    session = finish(controller)
+    assert session.raw.info.num_channels == 32
+    assert [method.name for method in session.preprocessing][-1] == "common_reference"
+    assert session.recording is not session.raw and session.raster is None and session.runs == ()
+
+
+def test_a_run_gives_raster_motion_and_verdict(controller, recording_folder):
+    controller.open_path(recording_folder)
+    finish(controller)
+    assert controller.run()
+    session = finish(controller)
+    (run,) = session.runs
+    assert len(session.raster) > 100 and run.info is not None and run.verdict and run.color == COLORS[0]
+    assert controller.display.shown_run == 0
+    assert run.info.motion is run.motion
+    first = session.raster
+    session.pipeline = session.pipeline.override("estimate", {"bin_s": 1.0})
+    controller.run()
+    session = finish(controller)
+    assert len(session.runs) == 2 and session.raster is first, "peaks must not be sought again when only the estimate differs"
+    assert session.runs[1].info.peaks is run.info.peaks and session.runs[1].color != run.color
+    assert "detect_and_localize" not in session.runs[1].info.run_times
+
+
+def test_saved_runs_open_again(controller, recording_folder, tmp_path):
+    controller.open_path(recording_folder)
+    finish(controller)
+    controller.run()
+    run = finish(controller).runs[0]
+    controller.save_run(0, tmp_path / "out")
+    controller.open_path(tmp_path / "out")
+    session = finish(controller)
+    np.testing.assert_array_equal(session.runs[0].motion.displacement, run.motion.displacement)
+    assert len(session.raster) > 100 and session.recording is None
+
+
+def test_another_chain_replaces_the_recording(controller, recording_folder):
+    controller.open_path(recording_folder)
+    session = finish(controller)
+    before = session.recording
+    session.preprocessing = session.preprocessing[:1]
+    assert session.recording is not before
+
+
+def test_nothing_to_run_on_is_said(controller):
+    assert not controller.run()
+    assert "open a recording" in controller.session.notice
+
+
+def test_a_missing_path_fails_and_leaves_the_session_alone(controller, recording_folder):
+    controller.open_path(recording_folder)
+    raw = finish(controller).raw
+    controller.open_path("/no/such/path")
+    session = finish(controller, "failed")
+    assert "/no/such/path" in controller.job.error and session.raw is raw
+
+
+def test_the_demo_shows_the_truth_beside_the_estimate(controller):
+    controller.demo(seconds=10.0)
+    session = finish(controller)
+    assert [run.name for run in session.runs][0] == "true motion" and len(session.runs) == 2
+    assert session.raster is not None and session.raw is not None
+
+
+def test_sorted_spikes_of_a_real_recording_hold_no_drift(controller, shared_data):
+    controller.open_path(shared_data / "ks4_zfm02370_90s")
+    session = finish(controller)
+    assert len(session.raster) == 290_360
+    assert [run.name for run in session.runs] == ["Kilosort"]
+    controller.run()
+    displacement = finish(controller).runs[1].motion.displacement
+    assert np.median(np.abs(displacement - np.median(displacement, axis=0))) <= 1.0
+
+
+def test_activity_of_a_raster_is_sorted_and_finite():
+    activity = activity_of(PeakRaster([3.0, 1.0, 2.0], [5.0, np.nan, 7.0], [-1.0, 1.0, 2.0]))
+    assert activity.times_s.tolist() == [2.0, 3.0] and activity.amplitudes.tolist() == [2.0, 1.0]
+    assert activity.time_range_s == (2.0, 3.0) and activity.depth_range_um == (5.0, 7.0)
+
+
+def test_the_forecast_says_time_memory_and_number_of_peaks():
+    sentence = Trial(0.25, 1234.0, 40e6).sentence(600.0)
+    assert sentence.startswith("About 3 min") or sentence.startswith("About 2 min")
+    assert "740,000 peaks" in sentence and "MB" in sentence
+    assert "GB" in Trial(0.25, 50_000.0, 40e6).sentence(7200.0)

@@ -1,0 +1,58 @@
+"""What a session tells, without Qt."""
+
+import numpy as np
+
+from driftviewer.data import Motion
+from driftviewer.presets import load_preset, preset_names
+from driftviewer.state.display import Display
+from driftviewer.state.session import Run, Session, differences
+from driftviewer.store import MotionInfo
+
+
+def heard(group):
+    events = []
+    group.connect(lambda info: events.append(info.signal.name))
+    return events
+
+
+def test_assignments_are_announced_once():
+    session = Session()
+    events = heard(session.events)
+    session.notice = "Opened."
+    session.notice = "Opened."
+    session.forecast = "~12 s"
+    session.bad_channels = (1, 2)
+    assert events == ["notice", "forecast", "bad_channels"]
+
+
+def test_runs_compare_by_identity():
+    session = Session()
+    events = heard(session.events)
+    motion = Motion(np.zeros((2, 1)), np.array([0.0, 1.0]), np.array([5.0]))
+    session.runs = (Run("a", motion, "#000000"),)
+    session.runs = (*session.runs, Run("b", motion, "#111111"))
+    assert events == ["runs", "runs"]
+
+
+def test_run_tells_its_figures():
+    motion = Motion(np.array([[0.0], [-7.5]]), np.array([0.0, 1.0]), np.array([5.0]), notes=("short", "noisy"))
+    run = Run("a", motion, "#000000", info=MotionInfo({}, {"x": 1.0, "y": 2.5}, np.empty(0), np.empty(0), motion, ("noisy", "dead")))
+    assert run.max_displacement_um == 7.5
+    assert run.run_time_s == 3.5
+    assert run.notes == ("noisy", "dead", "short")
+    assert Run("b", motion, "#000000").run_time_s == 0.0
+
+
+def test_differences_between_pipelines():
+    start = load_preset(preset_names()[0])
+    assert differences(start, start) == ()
+    changed = start.override("detect", {"detect_threshold": 5.0}).override("interpolate", {"method": "nearest"})
+    assert differences(changed, start) == ("detect.detect_threshold: 8.0 → 5.0", "interpolate: idw → nearest")
+
+
+def test_display_announces():
+    display = Display()
+    events = heard(display.events)
+    display.cursor = (1.0, 2.0)
+    display.cursor = (1.0, 2.0)
+    assert events == ["cursor"]
