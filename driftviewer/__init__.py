@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from driftviewer.preprocess import bandpass_filter, common_reference, highpass_filter, phase_shift
     from driftviewer.presets import load_preset, preset_names
     from driftviewer.quality import drift_score
-    from driftviewer.recording import concatenate, open_recording
+    from driftviewer.recording import concatenate, open_recording, read_spikeglx
     from driftviewer.select import select_peaks
     from driftviewer.simulate import simulate_drifting_recording
     from driftviewer.store import MotionInfo, load_motion, load_motion_info, save_motion, save_motion_info
@@ -32,7 +32,7 @@ _HOME = {
     "preprocess": ("bandpass_filter", "common_reference", "highpass_filter", "phase_shift"),
     "presets": ("load_preset", "preset_names"),
     "quality": ("drift_score",),
-    "recording": ("concatenate", "open_recording"),
+    "recording": ("concatenate", "open_recording", "read_spikeglx"),
     "select": ("select_peaks",),
     "simulate": ("simulate_drifting_recording",),
     "store": ("MotionInfo", "load_motion", "load_motion_info", "save_motion", "save_motion_info"),
@@ -61,6 +61,7 @@ __all__ = [
     "open_recording",
     "phase_shift",
     "preset_names",
+    "read_spikeglx",
     "save_motion",
     "save_motion_info",
     "select_peaks",

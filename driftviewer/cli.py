@@ -72,7 +72,9 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("path", type=Path, metavar="PATH")
     sub.add_argument("--preset", default="", help="see `driftviewer presets`")
     sub.add_argument("--folder", type=Path, help="where results go (default: PATH with .drift)")
-    sub.add_argument("--set", action="append", default=[], metavar="STEP.NAME=VALUE", help="change a parameter, e.g. estimate_motion.bin_s=1")
+    sub.add_argument(
+        "--set", action="append", default=[], metavar="STEP.NAME=VALUE", help="change a parameter, e.g. estimate_motion.bin_s=1"
+    )
     _add_preprocess(sub, "")
     _add_job(sub)
     _add_json(sub)
@@ -81,7 +83,9 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("path", type=Path, metavar="PATH")
     sub.add_argument("--motion", type=Path, required=True, metavar="DIR", help="folder that `correct` wrote")
     sub.add_argument("--output", type=Path, required=True, metavar="FILE", help="binary file to write")
-    sub.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="change a parameter of the interpolation, e.g. method=kriging")
+    sub.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="change a parameter of the interpolation, e.g. method=kriging"
+    )
     _add_preprocess(sub, "phase_shift,highpass_filter,common_reference")
     _add_job(sub)
     _add_json(sub)
@@ -144,7 +148,9 @@ def _job(args: argparse.Namespace) -> "Job":
         try:
             executor = Client(args.dask, timeout=10).get_executor()
         except (OSError, ValueError) as error:
-            raise InputError(f"No dask scheduler answers at {args.dask}; start one with `dask scheduler` or correct the address.") from error
+            raise InputError(
+                f"No dask scheduler answers at {args.dask}; start one with `dask scheduler` or correct the address."
+            ) from error
     return Job(args.n_jobs, args.chunk_duration, False if args.json else None, executor)
 
 
@@ -215,7 +221,11 @@ def _summary(info: "MotionInfo", folder: Path) -> tuple[dict[str, Any], list[str
     times = ", ".join(f"{name.replace('_', ' ')} {seconds:.1f} s" for name, seconds in info.run_times.items())
     lines = [f"{len(info.peaks):,} peaks; motion in {bins} time bins × {windows} windows, up to {score.max_displacement_um:.1f} µm"]
     lines += [f"Note: {note.rstrip('.')}." for note in info.notes]
-    lines += [f"Verdict: {score.verdict.rstrip('.')}.", f"Times: {times or 'everything was taken over from the last run'}", f"Results: {folder}"]
+    lines += [
+        f"Verdict: {score.verdict.rstrip('.')}.",
+        f"Times: {times or 'everything was taken over from the last run'}",
+        f"Results: {folder}",
+    ]
     return value, lines
 
 
@@ -306,7 +316,9 @@ def _doctor(args: argparse.Namespace) -> int:
     from driftviewer.doctor import examine
 
     findings = examine()
-    lines = [f"{'ok ' if not f.remedy else '!! '} {f.subject:<16} {f.found}" + (f"\n    → {f.remedy}" if f.remedy else "") for f in findings]
+    lines = [
+        f"{'ok ' if not f.remedy else '!! '} {f.subject:<16} {f.found}" + (f"\n    → {f.remedy}" if f.remedy else "") for f in findings
+    ]
     _say(args, {f.subject: {"found": f.found, "remedy": f.remedy} for f in findings}, lines)
     return 1 if any(f.remedy and f.fatal for f in findings) else 0
 

@@ -90,7 +90,8 @@ class _Run:
         info, detector, localizer = self.recording.info, self.pipeline.detect, self.pipeline.localize
         plan = fuse(detector.plan(info, noise), localizer.plan(info, noise))
         key, parts, frame = self.keys["peak_locations"], [], 0
-        for frame, part in self.store.parts(key) if self.store else ():
+        for end, part in self.store.parts(key) if self.store else ():
+            frame = end
             parts.append((part["peaks"], part["locations"]))
         fresh = _Parts(self.store, key, frame)
         yield Progress("detect and localize", frame, info.num_samples)

@@ -13,9 +13,7 @@ import numpy as np
 
 from driftviewer.errors import InputError
 
-PEAK_DTYPE = np.dtype(
-    [("sample_index", "int64"), ("channel_index", "int64"), ("amplitude", "float64"), ("segment_index", "int64")]
-)
+PEAK_DTYPE = np.dtype([("sample_index", "int64"), ("channel_index", "int64"), ("amplitude", "float64"), ("segment_index", "int64")])
 """A detected peak; `amplitude` is the signed trace value in the recording's own unit. SpikeInterface's layout."""
 
 LOCATION_DTYPE = np.dtype([("x", "float32"), ("y", "float32")])
@@ -105,9 +103,7 @@ class Motion:
         """Return the displacement, µm, at N pairs of time and depth (broadcast against each other)."""
         times, depths = np.broadcast_arrays(np.asarray(times_s, np.float64), np.asarray(depths_um, np.float64))
         out = np.empty(times.size)
-        displacement_kernel(
-            times.ravel(), depths.ravel(), self.temporal_bins_s, self.spatial_bins_um, self.displacement, out
-        )
+        displacement_kernel(times.ravel(), depths.ravel(), self.temporal_bins_s, self.spatial_bins_um, self.displacement, out)
         return out.reshape(times.shape)
 
     def on_grid(self, times_s: Any, depths_um: Any) -> np.ndarray:
@@ -134,13 +130,11 @@ def _bracket(grid: np.ndarray, value: float) -> tuple[int, float]:
     if value >= grid[last]:
         return last - 1, 1.0
     low = np.searchsorted(grid, value, side="right") - 1
-    return low, (value - grid[low]) / (grid[low + 1] - grid[low])
+    return low, (value - grid[low]) / (grid[low + 1] - grid[low])  # type: ignore[return-value]
 
 
 @numba.njit(nogil=True, cache=True)
-def displacement_one(
-    time: float, depth: float, time_bins: np.ndarray, depth_bins: np.ndarray, displacement: np.ndarray
-) -> float:
+def displacement_one(time: float, depth: float, time_bins: np.ndarray, depth_bins: np.ndarray, displacement: np.ndarray) -> float:
     """Bilinear, clamped displacement at one time and depth; for use inside other kernels."""
     i, f = _bracket(time_bins, time)
     j, g = _bracket(depth_bins, depth)
@@ -148,7 +142,7 @@ def displacement_one(
     j1 = min(j + 1, depth_bins.size - 1)
     low = displacement[i, j] * (1.0 - g) + displacement[i, j1] * g
     high = displacement[i1, j] * (1.0 - g) + displacement[i1, j1] * g
-    return low * (1.0 - f) + high * f
+    return low * (1.0 - f) + high * f  # type: ignore[no-any-return]
 
 
 @numba.njit(nogil=True, cache=True)

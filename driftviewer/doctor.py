@@ -64,7 +64,9 @@ def _binding() -> Finding:
     if len(found) > 1:
         chosen = os.environ.get("QT_API", "")
         if not chosen:
-            return Finding("Qt binding", ", ".join(found), f"two bindings in one environment can clash: set QT_API={found[0].lower()} or keep one")
+            return Finding(
+                "Qt binding", ", ".join(found), f"two bindings in one environment can clash: set QT_API={found[0].lower()} or keep one"
+            )
         return Finding("Qt binding", f"{', '.join(found)}; QT_API={chosen}")
     return Finding("Qt binding", found[0])
 

@@ -32,9 +32,7 @@ class Noise:
     notes: tuple[str, ...] = ()
 
 
-def measure_noise(
-    recording: Recording, num_chunks: int = 20, chunk_ms: float = 500.0, seed: int = 0
-) -> Noise:
+def measure_noise(recording: Recording, num_chunks: int = 20, chunk_ms: float = 500.0, seed: int = 0) -> Noise:
     """Measure each channel's noise by the median absolute deviation of random excerpts.
 
     Parameters

@@ -9,7 +9,7 @@ import dataclasses
 import difflib
 import functools
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -117,8 +117,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 @functools.cache
-def fields(cls: type) -> tuple[Field, ...]:
-    """Return the declared parameters of a method class, in order of declaration."""
+def _fields(cls: Hashable) -> tuple[Field, ...]:
+    assert isinstance(cls, type)
     hints = get_type_hints(cls, include_extras=True)
     found = []
     for field in dataclasses.fields(cls):
@@ -129,6 +129,11 @@ def fields(cls: type) -> tuple[Field, ...]:
         choices = tuple(get_args(kind)) if get_origin(kind) is Literal else ()
         found.append(Field(field.name, str if choices else kind, field.default, param, choices))
     return tuple(found)
+
+
+def fields(cls: type) -> tuple[Field, ...]:
+    """Return the declared parameters of a method class, in order of declaration."""
+    return _fields(cls)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,7 +27,12 @@ STEPS: dict[str, Registry] = {
 }
 """The steps in order, each with its methods."""
 
-OLD_STEP_NAMES = {"localize_peaks": "localize", "estimate_motion": "estimate", "interpolate_motion": "interpolate", "correct_motion": "interpolate"}
+OLD_STEP_NAMES = {
+    "localize_peaks": "localize",
+    "estimate_motion": "estimate",
+    "interpolate_motion": "interpolate",
+    "correct_motion": "interpolate",
+}
 """The words that the keyword dictionaries and `--set` may use for a step as well."""
 
 

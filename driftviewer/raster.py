@@ -34,7 +34,7 @@ class PeakRaster:
         kept = np.isfinite(depths) & np.isfinite(times)
         if not kept.all():
             times, depths, weights = times[kept], depths[kept], weights[kept]
-        if not _ascends(times):
+        if (times[1:] < times[:-1]).any():
             order = np.argsort(times, kind="stable")
             times, depths, weights = times[order], depths[order], weights[order]
         self.times_s, self.depths_um, self.amplitudes = map(np.ascontiguousarray, (times, depths, weights))
@@ -92,7 +92,8 @@ class PeakRaster:
             _bin(times, depths, amplitudes, by_amplitude, *edges, columns)
         else:
             _bin_corrected(times, depths, amplitudes, by_amplitude, *edges, *_correction(motion), columns)
-        return _transposed(columns)
+        image: np.ndarray = _transposed(columns)
+        return image
 
     def contrast(self, image: np.ndarray, percentile: float = 99.0) -> float:
         """Return the value that should be drawn brightest: a percentile of the cells that hold something."""
@@ -143,14 +144,6 @@ def _correction(motion: Motion) -> tuple[np.ndarray, ...]:
 
 def _inverse_gaps(values: np.ndarray) -> np.ndarray:
     return np.append(1.0 / np.diff(values), 0.0).astype(np.float32)
-
-
-@numba.njit(nogil=True, cache=True)
-def _ascends(values: np.ndarray) -> bool:
-    for n in range(1, values.size):
-        if values[n] < values[n - 1]:
-            return False
-    return True
 
 
 @numba.njit(nogil=True, cache=True)

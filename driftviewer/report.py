@@ -138,7 +138,14 @@ def _lines_figure(motion: Motion) -> str:
     colors = colormaps["viridis"](np.linspace(0, 0.9, len(motion.spatial_bins_um)))
     for window, color in enumerate(colors):
         label = f"{motion.spatial_bins_um[window]:.0f} µm"
-        axis.plot(motion.temporal_bins_s, motion.displacement[:, window], color=color, lw=1, label=label, marker="." if len(motion.temporal_bins_s) == 1 else "")
+        axis.plot(
+            motion.temporal_bins_s,
+            motion.displacement[:, window],
+            color=color,
+            lw=1,
+            label=label,
+            marker="." if len(motion.temporal_bins_s) == 1 else "",
+        )
     axis.set(xlabel="time (s)", ylabel="displacement (µm)")
     axis.grid(alpha=0.25)
     if len(colors) > 1:

@@ -100,7 +100,9 @@ def load_motion(folder: str | Path) -> Motion:
         return _checked(folder, *arrays)
     info = load_json(folder / "spikeinterface_info.json")
     if info.get("num_segments", 1) != 1:
-        raise InputError(f"{folder} holds a motion of {info['num_segments']} segments; save one motion per segment and load them one by one.")
+        raise InputError(
+            f"{folder} holds a motion of {info['num_segments']} segments; save one motion per segment and load them one by one."
+        )
     arrays = [load_array(folder / f"{name}.npy") for name in ("displacement_seg0", "temporal_bins_s_seg0", "spatial_bins_um")]
     extras: dict[str, Any] = {n: load_array(folder / f"{n}.npy") for n in _EXTRAS if (folder / f"{n}.npy").exists()}
     if (folder / "notes.json").exists():
@@ -108,9 +110,9 @@ def load_motion(folder: str | Path) -> Motion:
     return _checked(folder, *arrays, direction=info.get("direction", "y"), **extras)
 
 
-def _checked(folder: Path, *arrays: np.ndarray, **extras: Any) -> Motion:
+def _checked(folder: Path, displacement: np.ndarray, times: np.ndarray, depths: np.ndarray, **extras: Any) -> Motion:
     try:
-        return Motion(*arrays, **extras)
+        return Motion(displacement, times, depths, **extras)
     except InputError as error:
         raise InputError(f"{folder}: {error}") from error
 
@@ -160,7 +162,9 @@ class ResultFolder:
             raise InputError(f"{self.root} is a file; give a folder for the results.")
         foreign = self.root.is_dir() and any(self.root.iterdir()) and not (self.root / ".partial").exists()
         if foreign and not (self.root / RECORD).exists():
-            raise InputError(f"{self.root} holds files that driftviewer did not write; give a new folder, so that nothing of yours is overwritten.")
+            raise InputError(
+                f"{self.root} holds files that driftviewer did not write; give a new folder, so that nothing of yours is overwritten."
+            )
         self.partial = self.root / ".partial"
         try:
             self.partial.mkdir(parents=True, exist_ok=True)

@@ -90,7 +90,9 @@ def test_demo_without_display_says_so(tmp_path: Path, monkeypatch: pytest.Monkey
         (["simulate", "SIM/x", "--drift", "zigzig"], "drift"),
     ],
 )
-def test_failures_are_one_line_and_exit_1(simulated: Path, tmp_path: Path, arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_failures_are_one_line_and_exit_1(
+    simulated: Path, tmp_path: Path, arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     arguments = [a.replace("SIM", str(simulated)) for a in arguments]
     if arguments[0] == "correct":
         arguments += ["--folder", str(tmp_path / "m")]

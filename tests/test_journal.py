@@ -1,4 +1,3 @@
-import os
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path: Path) -> Non
     with pytest.raises(InputError, match=r"kept\.json: No space left on device; free space"):
         write_atomic(path, fail)
     assert load_json(path) == {"a": 1}
-    assert os.listdir(tmp_path) == ["kept.json"]
+    assert [found.name for found in tmp_path.iterdir()] == ["kept.json"]
 
 
 def test_round_trips(tmp_path: Path) -> None:

@@ -66,7 +66,9 @@ def test_layout_from_before_0_101(tmp_path: Path, motion: Motion) -> None:
     np.testing.assert_array_equal(load_motion(tmp_path).displacement, motion.displacement)
 
 
-@pytest.mark.parametrize("damage", ["peaks.npy", "peak_locations.npy", "motion/displacement_seg0.npy", "parameters.json", "motion/spikeinterface_info.json"])
+@pytest.mark.parametrize(
+    "damage", ["peaks.npy", "peak_locations.npy", "motion/displacement_seg0.npy", "parameters.json", "motion/spikeinterface_info.json"]
+)
 def test_damaged_folders_are_named(tmp_path: Path, info: MotionInfo, damage: str) -> None:
     save_motion_info(info, tmp_path)
     whole = (tmp_path / damage).read_bytes()

@@ -46,7 +46,7 @@ def refine(
     start : (B, W) float64
         First estimate, µm; must be right to about `width_um` times three.
     temporal_bins_s, centers_um : (B,) and (W,) float64
-        Where the displacement is given; linear in between, constant outside.
+        Where the displacement is given, at equal distances; linear in between, constant outside.
     width_um : float
         Final smoothing of the density in depth, standard deviation.
     """
@@ -71,44 +71,35 @@ def centred(displacement: np.ndarray) -> np.ndarray:
 
 
 class _Peaks:
-    """Peaks with their places between time bins and windows worked out once."""
+    """Peaks and the grid on which displacement is given: time bins and windows at equal distances."""
 
     def __init__(self, activity: Activity, times: np.ndarray, centers: np.ndarray) -> None:
-        self.depths = activity.depths_um
-        self.time_index, self.time_part = _bracket(times, activity.times_s)
-        self.depth_index, self.depth_part = _bracket(centers, activity.depths_um)
+        self.times, self.depths = activity.times_s, activity.depths_um
         self.amplitude_bin = _amplitude_bins(activity.amplitudes)
-        low, high = activity.depth_range_um
-        self.low, self.high = low - BEYOND_UM, high + BEYOND_UM
+        self.grid = (float(times[0]), _spacing(times), float(centers[0]), _spacing(centers))
+        self.low = activity.depth_range_um[0] - BEYOND_UM
+        self.size = int((activity.depth_range_um[1] + BEYOND_UM - self.low) / GRID_UM) + 2
 
-    def displacement(self, u: np.ndarray) -> np.ndarray:
-        """Return the displacement (N,) of each peak."""
-        right = np.minimum(self.depth_index + 1, u.shape[1] - 1)
-        after = np.minimum(self.time_index + 1, u.shape[0] - 1)
-        first = u[self.time_index, self.depth_index] * (1 - self.depth_part) + u[self.time_index, right] * self.depth_part
-        second = u[after, self.depth_index] * (1 - self.depth_part) + u[after, right] * self.depth_part
-        found: np.ndarray = first * (1 - self.time_part) + second * self.time_part
-        return found
+    def histogram(self, u: np.ndarray) -> np.ndarray:
+        """Count corrected peaks by amplitude and depth (A, D)."""
+        counts = np.zeros((AMPLITUDE_BINS, self.size))
+        _histogram(self.times, self.depths, self.amplitude_bin, self.grid, u, self.low, counts)
+        return counts
 
     def scores(self, u: np.ndarray, density: "_Density") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return gradient (B, W), banded negative Hessian (lower form) and information (B, W) of the log-likelihood."""
         bins, windows = u.shape
         banded = np.zeros((max(windows + 2, 3), bins * windows))
         pull, information = np.zeros((bins, windows)), np.zeros((bins, windows))
-        position = (self.depths - self.displacement(u) - self.low) / GRID_UM
         _accumulate(
-            position, self.amplitude_bin, self.time_index, self.time_part, self.depth_index, self.depth_part,
-            density.slope, density.information, pull.ravel(), banded, information.ravel(), windows,
+            self.times, self.depths, self.amplitude_bin, self.grid, u, self.low,
+            density.slope, density.information, pull.ravel(), banded, information.ravel(),
         )  # fmt: skip
         return pull, banded, information
 
 
-def _bracket(grid: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the lower neighbour on an ascending grid and the fraction towards the upper one, clamped."""
-    if grid.size == 1:
-        return np.zeros(values.size, np.int64), np.zeros(values.size)
-    low = np.clip(np.searchsorted(grid, values, side="right") - 1, 0, grid.size - 2)
-    return low, np.clip((values - grid[low]) / (grid[low + 1] - grid[low]), 0, 1)
+def _spacing(grid: np.ndarray) -> float:
+    return float((grid[-1] - grid[0]) / (grid.size - 1)) if grid.size > 1 else 1.0
 
 
 def _amplitude_bins(amplitudes: np.ndarray) -> np.ndarray:
@@ -116,16 +107,14 @@ def _amplitude_bins(amplitudes: np.ndarray) -> np.ndarray:
     logs = np.log(np.maximum(amplitudes, 1e-12))
     low, high = np.percentile(logs, [1, 99]) if logs.size else (0.0, 1.0)
     scaled = (logs - low) / max(high - low, 1e-9) * AMPLITUDE_BINS
-    return np.asarray(np.clip(scaled, 0, AMPLITUDE_BINS - 1), np.int64)
+    return np.asarray(np.clip(scaled, 0, AMPLITUDE_BINS - 1), np.uint8)
 
 
 class _Density:
     """Smoothed density of corrected peaks over amplitude bins and depth: slope of its logarithm, and its information."""
 
     def __init__(self, peaks: _Peaks, u: np.ndarray, width_um: float) -> None:
-        size = int((peaks.high - peaks.low) / GRID_UM) + 2
-        counts = np.zeros((AMPLITUDE_BINS, size))
-        _histogram((peaks.depths - peaks.displacement(u) - peaks.low) / GRID_UM, peaks.amplitude_bin, counts)
+        counts = peaks.histogram(u)
         smooth = gaussian_filter1d(counts, width_um / GRID_UM, axis=1, mode="constant")
         smooth = gaussian_filter1d(smooth, 0.7, axis=0, mode="nearest")
         smooth += 0.05 * smooth.mean() + 1e-9
@@ -192,48 +181,83 @@ class _Prior:
 
 
 @numba.njit(nogil=True, cache=True)
-def _histogram(position: np.ndarray, amplitude_bin: np.ndarray, counts: np.ndarray) -> None:
-    """Share each peak between the two nearest depths of its amplitude bin."""
+def _place(value: float, origin: float, spacing: float, size: int) -> tuple[int, float]:
+    """Return the lower neighbour on an even grid and the fraction towards the upper one, clamped."""
+    position = min(max((value - origin) / spacing, 0.0), size - 1.0)
+    low = max(min(int(position), size - 2), 0)
+    return low, position - low
+
+
+@numba.njit(nogil=True, cache=True)
+def _nodes(
+    time: float, depth: float, grid: tuple[float, float, float, float], bins: int, windows: int, nodes: np.ndarray, share: np.ndarray
+) -> None:
+    """Write the four nodes around a peak, counted through (B, W), and the share each has in its displacement."""
+    i, t = _place(time, grid[0], grid[1], bins)
+    j, d = _place(depth, grid[2], grid[3], windows)
+    node = i * windows + j
+    nodes[0], nodes[1], nodes[2], nodes[3] = node, node + 1, node + windows, node + windows + 1
+    share[0], share[1], share[2], share[3] = (1 - t) * (1 - d), (1 - t) * d, t * (1 - d), t * d
+
+
+@numba.njit(nogil=True, cache=True)
+def _corrected(depth: float, flat: np.ndarray, nodes: np.ndarray, share: np.ndarray) -> float:
+    """Depth less the displacement there."""
+    for k in range(4):
+        if share[k] > 0.0:
+            depth -= share[k] * flat[nodes[k]]
+    return depth
+
+
+@numba.njit(nogil=True, cache=True)
+def _histogram(
+    times: np.ndarray,
+    depths: np.ndarray,
+    amplitude_bin: np.ndarray,
+    grid: tuple[float, float, float, float],
+    u: np.ndarray,
+    low: float,
+    counts: np.ndarray,
+) -> None:
+    """Share each corrected peak between the two nearest depths of its amplitude bin."""
     last = counts.shape[1] - 1
-    for n in range(position.size):
-        k = int(np.floor(position[n]))
-        if k < 0 or k >= last:
-            continue
-        part = position[n] - k
-        counts[amplitude_bin[n], k] += 1.0 - part
-        counts[amplitude_bin[n], k + 1] += part
+    nodes, share, flat = np.zeros(4, np.int64), np.zeros(4), u.ravel()
+    for n in range(times.size):
+        _nodes(times[n], depths[n], grid, u.shape[0], u.shape[1], nodes, share)
+        position = (_corrected(depths[n], flat, nodes, share) - low) / GRID_UM
+        k = int(np.floor(position))
+        if 0 <= k < last:
+            part = position - k
+            counts[amplitude_bin[n], k] += 1.0 - part
+            counts[amplitude_bin[n], k + 1] += part
 
 
 @numba.njit(nogil=True, cache=True)
 def _accumulate(
-    position: np.ndarray,
+    times: np.ndarray,
+    depths: np.ndarray,
     amplitude_bin: np.ndarray,
-    time_index: np.ndarray,
-    time_part: np.ndarray,
-    depth_index: np.ndarray,
-    depth_part: np.ndarray,
+    grid: tuple[float, float, float, float],
+    u: np.ndarray,
+    low: float,
     slope: np.ndarray,
     expected: np.ndarray,
     pull: np.ndarray,
     banded: np.ndarray,
     information: np.ndarray,
-    windows: int,
 ) -> None:
     """Add each peak's score and expected information to the nodes around it."""
     last = slope.shape[1] - 1
-    nodes = np.zeros(4, np.int64)
-    share = np.zeros(4)
-    for n in range(position.size):
-        k = int(np.floor(position[n]))
+    nodes, share, flat = np.zeros(4, np.int64), np.zeros(4), u.ravel()
+    for n in range(times.size):
+        _nodes(times[n], depths[n], grid, u.shape[0], u.shape[1], nodes, share)
+        position = (_corrected(depths[n], flat, nodes, share) - low) / GRID_UM
+        k = int(np.floor(position))
         if k < 0 or k >= last:
             continue
-        part, a = position[n] - k, amplitude_bin[n]
+        part, a = position - k, amplitude_bin[n]
         force = slope[a, k] * (1 - part) + slope[a, k + 1] * part
         weight = expected[a, k] * (1 - part) + expected[a, k + 1] * part
-        node = time_index[n] * windows + depth_index[n]
-        t, d = time_part[n], depth_part[n]
-        nodes[0], nodes[1], nodes[2], nodes[3] = node, node + 1, node + windows, node + windows + 1
-        share[0], share[1], share[2], share[3] = (1 - t) * (1 - d), (1 - t) * d, t * (1 - d), t * d
         for i in range(4):
             if share[i] == 0.0:
                 continue

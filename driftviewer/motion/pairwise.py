@@ -125,7 +125,7 @@ class _Profiles:
     """Windowed profiles of the time bins, padded to whole blocks, with their moments at every lag."""
 
     def __init__(self, raster: np.ndarray, window: np.ndarray, max_lag: int) -> None:
-        seen = np.flatnonzero(window > 1e-3 * window.max())
+        seen = np.flatnonzero(window > 0.02 * window.max())
         low, high = seen[0], seen[-1] + 1
         root = np.sqrt(window[low:high])
         bins = -(-len(raster) // BLOCK) * BLOCK

@@ -39,7 +39,7 @@ class Raster:
     @property
     def depth_bins_um(self) -> np.ndarray:
         """Centres of the depth bins (D,), µm."""
-        return 0.5 * (self.spatial_edges_um[:-1] + self.spatial_edges_um[1:])
+        return np.asarray(0.5 * (self.spatial_edges_um[:-1] + self.spatial_edges_um[1:]), np.float64)
 
 
 def temporal_edges(time_range_s: tuple[float, float], bin_s: float) -> np.ndarray:

@@ -1,0 +1,1 @@
+"""The window, and what napari's own menus offer; the only place that knows napari."""

@@ -143,7 +143,7 @@ class Cockpit(QObject):
         self.rulers, self.readout, self.welcome = (), None, None
         self.docks.close()
 
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802 - Qt's name
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802 - Qt's name
         """End with the window; a closing that the user called off leaves it visible."""
         if event.type() == QEvent.Type.Close and not self.closed:
             QTimer.singleShot(0, self._closing)

@@ -92,7 +92,7 @@ class Ruler(QWidget):
         self.theme = theme
         self.update()
 
-    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802 - Qt's name
+    def paintEvent(self, event: QPaintEvent | None) -> None:  # noqa: N802 - Qt's name
         """Draw ground, ticks, numbers, brush and cursor."""
         painter = QPainter(self)
         ground = QColor(canvas(self.theme))
@@ -146,33 +146,33 @@ class Ruler(QWidget):
             sides = ((-5, 8), (5, 8)) if self.across else ((-8, -5), (-8, 5))
             painter.drawPolygon(QPoint(x, y), *(QPoint(x + dx, y + dy) for dx, dy in sides))
 
-    def wheelEvent(self, event: QWheelEvent) -> None:  # noqa: N802 - Qt's name
+    def wheelEvent(self, event: QWheelEvent | None) -> None:  # noqa: N802 - Qt's name
         """Stretch time about the pointer."""
         if self.across:
             self._stretch(1.2 ** (event.angleDelta().y() / 120.0), self._time_of(event))
             event.accept()
 
-    def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: N802 - Qt's name
+    def mousePressEvent(self, event: QMouseEvent | None) -> None:  # noqa: N802 - Qt's name
         """Begin a brush."""
         self._pressed = self._time_of(event)
 
-    def mouseMoveEvent(self, event: QMouseEvent) -> None:  # noqa: N802 - Qt's name
+    def mouseMoveEvent(self, event: QMouseEvent | None) -> None:  # noqa: N802 - Qt's name
         """Draw the brush."""
         if self._pressed is not None:
             low, high = sorted((self._pressed, self._time_of(event)))
             self.view.display.time_range_s = (low, high)
             self.update()
 
-    def mouseReleaseEvent(self, event: QMouseEvent) -> None:  # noqa: N802 - Qt's name
+    def mouseReleaseEvent(self, event: QMouseEvent | None) -> None:  # noqa: N802 - Qt's name
         """End the brush."""
         self._pressed = None
 
-    def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:  # noqa: N802 - Qt's name
+    def mouseDoubleClickEvent(self, event: QMouseEvent | None) -> None:  # noqa: N802 - Qt's name
         """Take the brush away."""
         self.view.display.time_range_s = (0.0, 0.0)
         self.update()
 
-    def _time_of(self, event: QMouseEvent | QWheelEvent) -> float:
+    def _time_of(self, event: QMouseEvent | QWheelEvent | None) -> float:
         x = event.position().x() if hasattr(event, "position") else event.localPos().x()
         return self.view.time_at(x + LEFT, self.parentWidget().width())
 
@@ -188,7 +188,9 @@ class Readout(QLabel):
     def set_theme(self, theme: Theme) -> None:
         """Follow the colours of the window."""
         ground = QColor(canvas(theme))
-        self.setStyleSheet(f"background: rgba({ground.red()}, {ground.green()}, {ground.blue()}, 225); color: {theme.text}; padding: 3px 6px;")
+        self.setStyleSheet(
+            f"background: rgba({ground.red()}, {ground.green()}, {ground.blue()}, 225); color: {theme.text}; padding: 3px 6px;"
+        )
 
     def say(self, text: str) -> None:
         """Show a line of text at the upper right; hide with an empty one."""
@@ -216,12 +218,12 @@ class Welcome(QWidget):
         row.setContentsMargins(0, 16, 0, 0)
         row.setSpacing(12)
         row.addStretch(1)
-        for label, tip, slot in (
+        for words, tip, slot in (
             ("Open file…", "SpikeGLX, Open Ephys, flat binary with its sidecar, .npy", open_file),
             ("Open folder…", "Open Ephys, Phy or Kilosort output, saved results", open_folder),
             ("Run the demo", "Simulate a drifting recording, estimate its motion and show both", demo),
         ):
-            button = QPushButton(label)
+            button = QPushButton(words)
             button.setToolTip(tip)
             button.setMinimumWidth(120)
             button.clicked.connect(lambda _=False, slot=slot: slot())
@@ -260,7 +262,7 @@ class Frame(QObject):
         ground.installEventFilter(self)
         self.place()
 
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802 - Qt's name
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802 - Qt's name
         """Follow the canvas's size."""
         if event.type() in (QEvent.Type.Resize, QEvent.Type.Show):
             self.place()
@@ -296,7 +298,7 @@ class DropFilter(QObject):
             if widget.acceptDrops() and not widget.inherits("QLineEdit"):
                 widget.installEventFilter(self)
 
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802 - Qt's name
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802 - Qt's name
         """Accept local paths; everything else goes its usual way."""
         if event.type() not in (QEvent.Type.DragEnter, QEvent.Type.DragMove, QEvent.Type.Drop):
             return False

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,15 @@ from driftviewer.chunks import Progress, Steps
 from driftviewer.correct import run_steps
 from driftviewer.data import Motion
 from driftviewer.errors import InputError
+from driftviewer.from_peaks import peaks_steps
 from driftviewer.motion import make_activity
-from driftviewer.motion.base import Activity
 from driftviewer.noise import measure_noise
 from driftviewer.plugin.forecast import Forecast
 from driftviewer.preprocess.chain import default_chain, preprocess
 from driftviewer.presets import preset_names
 from driftviewer.quality import score_raster
 from driftviewer.raster import PeakRaster
+from driftviewer.recording.phy_folder import SortedPeaks
 from driftviewer.recording.protocol import Recording
 from driftviewer.state.display import Display
 from driftviewer.state.job import Job
@@ -34,7 +35,7 @@ COLORS = ("#ff9f1c", "#2ec4ff", "#ff5fa8", "#c08bff", "#ffe14a", "#35e0c0", "#ff
 """One colour a run: each can be told from its neighbours, and seen on black and on white."""
 
 TRUTH_COLOR = "#5fd068"
-DEMO = {"num_channels": 128, "num_units": 100, "drift": "nonrigid", "seed": 0}
+DEMO: dict[str, Any] = {"num_channels": 128, "num_units": 100, "drift": "nonrigid", "seed": 0}
 CLOSING_S = 3.0
 
 
@@ -52,6 +53,7 @@ class Controller:
         self.forecast = Forecast(session, job)
         self._made = 0
         self._peaks_of: Recording | None = None
+        self._sorted: SortedPeaks | None = None
         session.events.preprocessing.connect(self._preprocess)
 
     def open_path(self, path: str | Path) -> bool:
@@ -125,7 +127,7 @@ class Controller:
             session.raw = found.recording
             session.preprocessing = default_chain(found.recording.info)
             self._preprocess()
-        session.raster = found.raster
+        self._sorted, session.raster = found.peaks, found.raster
         for name, motion, info in found.motions:
             self._keep(name, motion, info, found.raster)
         if found.notice:
@@ -170,31 +172,26 @@ class Controller:
     def _running(self) -> "Steps[tuple[Run, PeakRaster]]":
         session = self.session
         pipeline, recording, raster = session.pipeline, session.recording, session.raster
-        info: MotionInfo | None
         if recording is None:
-            assert raster is not None
-            began = time.perf_counter()
-            motion = yield from pipeline.estimate.estimate(activity_of(raster))
-            info = None
-            log.info("estimated from sorted peaks in %.1f s", time.perf_counter() - began)
+            assert self._sorted is not None
+            info = yield from peaks_steps(self._sorted, pipeline, None, session.preset)
         else:
             earlier = self._reusable(recording)
             if earlier is not None:
                 info = yield from _estimate_again(recording, earlier, pipeline)
             else:
                 info = yield from run_steps(recording, pipeline, Work(progress_bar=False), None, session.preset)
-            motion = info.motion
             if earlier is None or raster is None:
                 yield Progress("raster", 0, 1)
                 raster = raster_of(recording, info)
         assert raster is not None
         yield Progress("score", 0, 1)
-        verdict = score_raster(raster, motion).verdict
+        verdict = score_raster(raster, info.motion).verdict
         self._made += 1
         name = f"{self._made} · {self._label()}"
         color = COLORS[sum(run.color in COLORS for run in session.runs) % len(COLORS)]
         self._peaks_of = recording
-        return Run(name, motion, color, pipeline, info, verdict=verdict), raster
+        return Run(name, info.motion, color, pipeline, info, verdict=verdict), raster
 
     def _label(self) -> str:
         session = self.session
@@ -205,24 +202,25 @@ class Controller:
         if self._peaks_of is not recording or not self.session.runs:
             return None
         last = next((run for run in reversed(self.session.runs) if run.info is not None and run.pipeline is not None), None)
-        if last is None or last.pipeline is None or self.session.pipeline.first_difference(last.pipeline) in ("detect", "select", "localize"):
+        if (
+            last is None
+            or last.pipeline is None
+            or self.session.pipeline.first_difference(last.pipeline) in ("detect", "select", "localize")
+        ):
             return None
         return last.info
 
 
+@dataclass(frozen=True, eq=False)
 class Opened:
-    """What was found at a path."""
+    """What was found at a path: a recording, or peaks without one; `motions` are (name, motion, how it came about)."""
 
-    def __init__(
-        self,
-        recording: Recording | None = None,
-        raster: PeakRaster | None = None,
-        motions: tuple[tuple[str, Motion, MotionInfo | None], ...] = (),
-        bad_channels: tuple[int, ...] = (),
-        notice: str = "",
-    ) -> None:
-        self.recording, self.raster, self.motions = recording, raster, motions
-        self.bad_channels, self.notice = bad_channels, notice
+    recording: Recording | None = None
+    peaks: SortedPeaks | None = None
+    raster: PeakRaster | None = None
+    motions: tuple[tuple[str, Motion, MotionInfo | None], ...] = ()
+    bad_channels: tuple[int, ...] = ()
+    notice: str = ""
 
 
 def opening(path: Path) -> Steps[Opened]:
@@ -241,16 +239,24 @@ def opening(path: Path) -> Steps[Opened]:
     yield Progress("sort peaks", 0, 1)
     raster = PeakRaster(found.times_s, found.depths_um, found.amplitudes)
     motions = (("Kilosort", found.motion, None),) if found.motion is not None else ()
-    return Opened(raster=raster, motions=motions, notice=". ".join(found.notes))
+    return Opened(peaks=found, raster=raster, motions=motions, notice=". ".join(found.notes))
 
 
 def _result_folder(path: Path) -> Opened:
     info = load_motion_info(path)
     rate = float(info.parameters.get("sampling_frequency") or 0.0)
     if not rate > 0:
-        raise InputError(f"{path}: parameters.json does not tell the sampling_frequency, so the times of the peaks are unknown; open the recording.")
-    raster = PeakRaster(info.peaks["sample_index"] / rate, info.peak_locations[info.motion.direction], info.peaks["amplitude"])
-    return Opened(raster=raster, motions=((path.name, info.motion, info),), notice=". ".join(info.notes))
+        raise InputError(
+            f"{path}: parameters.json does not tell the sampling_frequency, so the times of the peaks are unknown; open the recording."
+        )
+    times, places = info.peaks["sample_index"] / rate, info.peak_locations
+    order = np.argsort(times, kind="stable")
+    columns = (
+        np.asarray(values, np.float64)[order] for values in (times, places[info.motion.direction], places["x"], info.peaks["amplitude"])
+    )
+    peaks = SortedPeaks(*columns, rate, np.empty((0, 2)), np.empty(0, np.int64), path.name, info.notes)
+    raster = PeakRaster(peaks.times_s, peaks.depths_um, peaks.amplitudes)
+    return Opened(peaks=peaks, raster=raster, motions=((path.name, info.motion, info),), notice=". ".join(info.notes))
 
 
 def _estimate_again(recording: Recording, earlier: MotionInfo, pipeline: Any) -> Steps[MotionInfo]:
@@ -271,14 +277,3 @@ def raster_of(recording: Recording, info: MotionInfo) -> PeakRaster:
     """Return the raster of a run's peaks on the recording's clock."""
     times = recording.frames_to_times(info.peaks["sample_index"])
     return PeakRaster(times, info.peak_locations[info.motion.direction], info.peaks["amplitude"])
-
-
-def activity_of(raster: PeakRaster) -> Activity:
-    """Return what an estimator needs, from peaks alone."""
-    return Activity(
-        raster.times_s,
-        raster.depths_um.astype(np.float64),
-        raster.amplitudes.astype(np.float64),
-        raster.time_range,
-        raster.depth_range,
-    )

@@ -247,8 +247,8 @@ class RasterLayers(QObject):
             if run.name not in self.lines and run.visible:
                 self._add_lines(run)
         self._choose_raster()
-        run = self.shown_run
-        if (run.motion if run is not None else None) is not self.drawing.motion:
+        shown = self.shown_run
+        if (shown.motion if shown is not None else None) is not self.drawing.motion:
             self.redraw_later.start()
 
     def _add_lines(self, run: Run) -> None:
@@ -261,7 +261,7 @@ class RasterLayers(QObject):
         self.viewer.layers.append(layer)
 
     def _segments(self, motion: Motion) -> np.ndarray:
-        height, width = self.viewer.canvas.size
+        _height, width = self.viewer.canvas.size
         low, high = self.view.time_at(-0.5 * width, width), self.view.time_at(1.5 * width, width)
         vertices = min(1500, VERTICES // len(motion.spatial_bins_um))
         return motion_segments(motion, self.display.um_per_s, (low, high), max(50, vertices))
@@ -345,7 +345,11 @@ class RasterLayers(QObject):
 def _draw(last: Drawing | None, raster: PeakRaster, extent: Extent, um_per_s: float, weight: str, motion: Motion | None) -> Drawing:
     """Draw the levels that are kept whole, taking over from the last drawing what has not changed."""
     grid, raw, corrected = None, None, None
-    if last is not None and last.grid.raster is raster and (last.grid.extent, last.grid.um_per_s, last.grid.weight) == (extent, um_per_s, weight):
+    if (
+        last is not None
+        and last.grid.raster is raster
+        and (last.grid.extent, last.grid.um_per_s, last.grid.weight) == (extent, um_per_s, weight)
+    ):
         grid, raw = last.grid, last.raw
         corrected = last.corrected if last.motion is motion else None
     grid = grid or Grid(raster, extent, um_per_s, weight)

@@ -3,6 +3,7 @@
 World coordinates of the canvas: axis 0 is depth in µm, growing upward; axis 1 is time times the stretch (`Display.um_per_s`).
 """
 
+import itertools
 import math
 import threading
 from collections import OrderedDict
@@ -72,7 +73,8 @@ class Grid:
         """(rows, columns) of each level."""
         height = self.extent.d1 - self.extent.d0
         width = (self.extent.t1 - self.extent.t0) * self.um_per_s
-        shapes, cell = [], FINEST_UM
+        shapes: list[tuple[int, int]] = []
+        cell = FINEST_UM
         while True:
             shape = (max(2, round(height / cell)), max(2, round(width / cell)))
             if not shapes or (shape[0] < shapes[-1][0] and shape[1] < shapes[-1][1]):
@@ -169,7 +171,9 @@ class Level:
                 r0, r1 = max(rows.start, top), min(rows.stop, top + TILE[0])
                 c0, c1 = max(columns.start, left), min(columns.stop, left + TILE[1])
                 tile = self._tile(top, left)
-                out[r0 - rows.start : r1 - rows.start, c0 - columns.start : c1 - columns.start] = tile[r0 - top : r1 - top, c0 - left : c1 - left]
+                out[r0 - rows.start : r1 - rows.start, c0 - columns.start : c1 - columns.start] = tile[
+                    r0 - top : r1 - top, c0 - left : c1 - left
+                ]
         return out
 
     def _tile(self, top: int, left: int) -> np.ndarray:
@@ -213,9 +217,7 @@ def placement(grid: Grid) -> dict[str, Any]:
     return {"scale": scale, "translate": translate, "units": ("µm", "µm"), "axis_labels": ("depth", "time")}
 
 
-def motion_segments(
-    motion: Motion, um_per_s: float, window: tuple[float, float] | None = None, vertices: int = 1500
-) -> np.ndarray:
+def motion_segments(motion: Motion, um_per_s: float, window: tuple[float, float] | None = None, vertices: int = 1500) -> np.ndarray:
     """Return one line a depth window, at the window's depth plus its displacement, as vectors for napari.
 
     Parameters
@@ -255,7 +257,7 @@ def _extremes(line: np.ndarray, vertices: int) -> np.ndarray:
     if len(line) <= max(4, vertices):
         return np.arange(len(line))
     edges = np.linspace(0, len(line), max(2, vertices // 2) + 1).astype(int)
-    picks = [(a + int(np.argmin(line[a:b])), a + int(np.argmax(line[a:b]))) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    picks = [(a + int(np.argmin(line[a:b])), a + int(np.argmax(line[a:b]))) for a, b in itertools.pairwise(edges)]
     return np.unique(np.concatenate((np.ravel(picks), [0, len(line) - 1])))
 
 

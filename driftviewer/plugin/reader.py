@@ -29,10 +29,12 @@ def get_reader(path: str | Sequence[str]) -> Callable[[str | Sequence[str]], lis
     file = Path(path)
     if not can_open(file) and not (file / "peak_locations.npy").exists():
         return None
-    # an array or a JSON file on its own is more likely something else's
-    if file.suffix.lower() in (".npy", ".json", *DATA_SUFFIXES) and file.is_file():
-        described = file.suffix.lower() == ".json" and any(file.with_suffix(suffix).is_file() for suffix in DATA_SUFFIXES)
-        if not described and sidecar_of(file) is None and not file.with_suffix(".meta").is_file():
+    suffix = file.suffix.lower()
+    if file.is_file() and suffix in (".json", *DATA_SUFFIXES):
+        # an array or a JSON file on its own is more likely something else's
+        beside = DATA_SUFFIXES if suffix == ".json" else (".meta",)
+        described = any(file.with_suffix(other).is_file() for other in beside)
+        if not described and (suffix == ".json" or sidecar_of(file) is None):
             return None
     return read
 

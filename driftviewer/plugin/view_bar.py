@@ -51,7 +51,7 @@ class ViewBar(QWidget):
         self.box.valueChanged.connect(lambda value: setattr(display, "um_per_s", value))
         self.fit = QPushButton("Fit")
         self.fit.setToolTip("Show all of the raster")
-        self.fit.clicked.connect(lambda: fit())
+        self.fit.clicked.connect(fit)
         self.corrected = QPushButton("Corrected")
         self.corrected.setCheckable(True)
         self.corrected.setToolTip("Swap the raster before and after correction (key F)")
@@ -61,7 +61,13 @@ class ViewBar(QWidget):
         self.run.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
         self.run.activated.connect(self._choose_run)
         self._lay_out()
-        for signal in (session.events.runs, display.events.shown_run, display.events.corrected, display.events.weight, display.events.um_per_s):
+        for signal in (
+            session.events.runs,
+            display.events.shown_run,
+            display.events.corrected,
+            display.events.weight,
+            display.events.um_per_s,
+        ):
             link(signal, self.refresh)
         link(session.events.raster, self.refresh)
         self.refresh()

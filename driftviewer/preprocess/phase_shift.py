@@ -8,7 +8,7 @@ import numpy as np
 from driftviewer.preprocess.base import PREPROCESSORS, PreprocessedRecording, Preprocessor, files_of, read_extended, spans
 from driftviewer.recording.protocol import Recording
 
-HALF_WIDTH = 32
+HALF_WIDTH = 24
 KAISER_BETA = 8.0
 
 

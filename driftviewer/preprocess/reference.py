@@ -122,27 +122,48 @@ def _subtract_global_average(traces: np.ndarray, alive: np.ndarray, out: np.ndar
 def _subtract_local(traces: np.ndarray, neighbours: np.ndarray, alive: np.ndarray, median: bool, out: np.ndarray) -> None:
     """Subtract the median or average over the neighbours (K, C), where C stands for a missing one."""
     width, channels = neighbours.shape
-    values = np.empty(channels + 1, np.float32)
+    values, sums = np.empty(channels + 1, np.float32), np.empty(channels, np.float32)
+    values[channels] = np.inf
     lines = np.empty((width, channels), np.float32)
-    counts, sums = np.empty(channels, np.int64), np.empty(channels)
+    listed = (neighbours < channels).sum(axis=0)
+    counts = listed.copy()
     for t in range(len(traces)):
-        values[channels] = np.inf
+        finite = np.int32(0)
         for c in range(channels):
-            values[c] = traces[t, c] if np.isfinite(traces[t, c]) else np.inf
-        counts[:], sums[:] = 0, 0
+            good = np.isfinite(traces[t, c])
+            values[c] = traces[t, c] if good else np.inf
+            finite += np.int32(good)
         for k in range(width):
             for c in range(channels):
-                value = values[neighbours[k, c]]
-                lines[k, c] = value
-                counts[c] += value < np.inf
-                sums[c] += value if value < np.inf else 0.0
+                lines[k, c] = values[neighbours[k, c]]
+        counts[:] = listed
+        if finite < channels:
+            _count_finite(lines, counts)
         if median:
             _sort_columns(lines)
+        else:
+            _sum_finite(lines, sums)
         for c in range(channels):
             common = np.float32(0)
             if alive[c] and counts[c]:
                 common = np.float32(_middle_of(lines[:, c], counts[c]) if median else sums[c] / counts[c])
             out[t, c] = traces[t, c] - common
+
+
+@numba.njit(nogil=True, cache=True)
+def _count_finite(lines: np.ndarray, counts: np.ndarray) -> None:
+    counts[:] = 0
+    for k in range(len(lines)):
+        for c in range(counts.size):
+            counts[c] += lines[k, c] < np.inf
+
+
+@numba.njit(nogil=True, cache=True)
+def _sum_finite(lines: np.ndarray, sums: np.ndarray) -> None:
+    sums[:] = 0
+    for k in range(len(lines)):
+        for c in range(sums.size):
+            sums[c] += lines[k, c] if lines[k, c] < np.inf else np.float32(0)
 
 
 @numba.njit(nogil=True, cache=True)

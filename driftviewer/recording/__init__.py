@@ -10,6 +10,7 @@ from driftviewer.recording.protocol import Recording, RecordingInfo
 if TYPE_CHECKING:
     from driftviewer.recording.open import open_any, open_recording
     from driftviewer.recording.phy_folder import SortedPeaks, read_sorted_peaks
+    from driftviewer.recording.spikeglx import read_spikeglx
     from driftviewer.recording.write import write_binary
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "open_any",
     "open_recording",
     "read_sorted_peaks",
+    "read_spikeglx",
     "write_binary",
 ]
 
@@ -29,6 +31,7 @@ _HOME = {
     "open_any": "open",
     "open_recording": "open",
     "read_sorted_peaks": "phy_folder",
+    "read_spikeglx": "spikeglx",
     "write_binary": "write",
 }
 

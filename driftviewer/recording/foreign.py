@@ -44,9 +44,7 @@ class ForeignRecording(Recording):
         for segment, (first, last) in enumerate(zip(self._starts[:-1], self._starts[1:], strict=True)):
             a, b = max(start, first), min(end, last)
             if a < b:
-                parts.append(
-                    self.recording.get_traces(segment_index=segment, start_frame=int(a - first), end_frame=int(b - first))
-                )
+                parts.append(self.recording.get_traces(segment_index=segment, start_frame=int(a - first), end_frame=int(b - first)))
         if not parts:
             return np.empty((0, self.info.num_channels), self.info.dtype)
         return np.ascontiguousarray(parts[0] if len(parts) == 1 else np.concatenate(parts))
@@ -81,7 +79,7 @@ class ForeignRecording(Recording):
 def _info(recording: Any, num_samples: int, boundaries: tuple[int, ...]) -> RecordingInfo:
     try:
         locations = np.asarray(recording.get_channel_locations(), dtype=np.float64)[:, :2]
-    except Exception as error:  # noqa: BLE001 - whatever the foreign object raises means it has no probe
+    except Exception as error:  # whatever the foreign object raises means it has no probe
         raise InputError(f"The {type(recording).__name__} has no probe ({error}); attach one with set_probe().") from error
     sample = recording.get_traces(segment_index=0, start_frame=0, end_frame=1)
     known: dict[str, Any] = {"channel_ids": getattr(recording, "channel_ids", range(len(locations)))}

@@ -57,9 +57,7 @@ class RecordingInfo:
     notes: tuple[str, ...] = field(default=())
 
     @classmethod
-    def create(
-        cls, sampling_frequency: float, num_samples: int, dtype: Any, channel_locations: Any, **known: Any
-    ) -> "RecordingInfo":
+    def create(cls, sampling_frequency: float, num_samples: int, dtype: Any, channel_locations: Any, **known: Any) -> "RecordingInfo":
         """Build an info with defaults for what is not known, and check it.
 
         Raises
@@ -100,7 +98,9 @@ class RecordingInfo:
         """Refuse what no step could work with (see `create`)."""
         where = self.source or self.name
         if not self.sampling_frequency > 0:
-            raise InputError(f"{where}: sampling frequency {self.sampling_frequency} Hz is not positive; correct it in the sidecar or meta file.")
+            raise InputError(
+                f"{where}: sampling frequency {self.sampling_frequency} Hz is not positive; correct it in the sidecar or meta file."
+            )
         if self.num_samples < 1:
             raise InputError(f"{where} holds no samples; check that the file was copied whole.")
         if self.channel_locations.ndim != 2 or self.channel_locations.shape[1] != 2 or not len(self.channel_locations):

@@ -100,6 +100,11 @@ def open_spikeglx(path: str | Path, *, stream: str | None = None) -> Recording:
     return _join([pair for pair in chosen if pair.is_catgt] or chosen, path)
 
 
+def read_spikeglx(folder_path: str | Path, stream_id: str | None = None) -> Recording:
+    """Open a SpikeGLX run by the names of SpikeInterface's function (see `open_spikeglx`)."""
+    return open_spikeglx(folder_path, stream=stream_id)
+
+
 def _join(pairs: list[Pair], folder: Path) -> Recording:
     seen: dict[tuple[int, int], Path] = {}
     for pair in pairs:

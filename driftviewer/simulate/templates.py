@@ -86,9 +86,7 @@ def random_units(
     return units
 
 
-def _spread(
-    num_units: int, locations: np.ndarray, shank_ids: np.ndarray, min_distance_um: float, rng: np.random.Generator
-) -> np.ndarray:
+def _spread(num_units: int, locations: np.ndarray, shank_ids: np.ndarray, min_distance_um: float, rng: np.random.Generator) -> np.ndarray:
     """Draw positions (K, 3) one by one, each the first of 50 candidates that is far enough from the others, or the farthest."""
     low = np.array([locations[shank_ids == shank].min(axis=0) for shank in np.unique(shank_ids)]) - MARGIN_UM
     high = np.array([locations[shank_ids == shank].max(axis=0) for shank in np.unique(shank_ids)]) + MARGIN_UM

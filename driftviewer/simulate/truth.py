@@ -103,9 +103,7 @@ class Truth:
     ) -> None:
         """Add given spikes to `block`; see `driftviewer.simulate.templates.add_spikes`."""
         where, shifts = self.channel_locations, self.sample_shifts
-        add_spikes(
-            block, first, times, clusters, displacements, scales, self.units, self.shapes, where, shifts, self.sampling_frequency
-        )
+        add_spikes(block, first, times, clusters, displacements, scales, self.units, self.shapes, where, shifts, self.sampling_frequency)
 
     def motion_error(self, estimate: Motion) -> dict[str, float]:
         """Return how far an estimated motion is from the true one: median, mean, p95 and max of the absolute error, µm.

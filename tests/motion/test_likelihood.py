@@ -1,6 +1,6 @@
 import numpy as np
 
-from driftviewer.motion.likelihood import _bracket, _Density, _Peaks, _Prior, refine
+from driftviewer.motion.likelihood import _Density, _Peaks, _place, _Prior, refine
 
 CENTERS = np.array([0.0, 500.0, 1000.0])
 
@@ -56,7 +56,6 @@ def test_score_is_the_slope_of_the_log_density(make_activity):
     assert (information > 0).all()
 
 
-def test_bracket_clamps_outside_the_grid():
-    index, part = _bracket(np.array([0.0, 1.0, 3.0]), np.array([-5.0, 0.5, 2.0, 9.0]))
-    assert index.tolist() == [0, 0, 1, 1] and part.tolist() == [0, 0.5, 0.5, 1]
-    assert _bracket(np.array([1.0]), np.array([0.0, 2.0]))[1].tolist() == [0, 0]
+def test_places_on_the_grid_are_clamped():
+    assert [_place(x, 0.0, 2.0, 3) for x in (-5.0, 1.0, 3.0, 4.0, 9.0)] == [(0, 0), (0, 0.5), (1, 0.5), (1, 1), (1, 1)]
+    assert _place(7.0, 1.0, 1.0, 1) == (0, 0)

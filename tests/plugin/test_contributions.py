@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 pytest.importorskip("napari")
-import napari.layers  # noqa: E402
-from npe2 import PluginManifest  # noqa: E402
+import napari.layers
+from npe2 import PluginManifest
 
-import driftviewer.plugin  # noqa: E402
-from driftviewer.errors import InputError  # noqa: E402
-from driftviewer.plugin import contributions, reader, sample_data  # noqa: E402
-from driftviewer.plugin.app import cockpit_of  # noqa: E402
+import driftviewer.plugin
+from driftviewer.errors import InputError
+from driftviewer.plugin import contributions, reader, sample_data
+from driftviewer.plugin.app import cockpit_of
 
 MANIFEST = Path(driftviewer.plugin.__file__).with_name("napari.yaml")
 
@@ -35,7 +35,9 @@ def test_every_command_of_the_manifest_exists():
         module, name = command.python_name.split(":")
         assert callable(getattr(__import__(module, fromlist=[name]), name))
     known = {command.id for command in manifest.contributions.commands}
-    used = {item.command for item in (*manifest.contributions.readers, *manifest.contributions.widgets, *manifest.contributions.sample_data)}
+    used = {
+        item.command for item in (*manifest.contributions.readers, *manifest.contributions.widgets, *manifest.contributions.sample_data)
+    }
     assert used <= known
 
 

@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from driftviewer.plugin.controller import COLORS, Controller, activity_of
+from driftviewer.plugin.controller import COLORS, Controller
 from driftviewer.plugin.forecast import Trial
-from driftviewer.raster import PeakRaster
 from driftviewer.simulate import simulate_drifting_recording
 from driftviewer.state.display import Display
 from driftviewer.state.job import Job
@@ -94,7 +93,7 @@ def test_a_missing_path_fails_and_leaves_the_session_alone(controller, recording
 def test_the_demo_shows_the_truth_beside_the_estimate(controller):
     controller.demo(seconds=10.0)
     session = finish(controller)
-    assert [run.name for run in session.runs][0] == "true motion" and len(session.runs) == 2
+    assert next(run.name for run in session.runs) == "true motion" and len(session.runs) == 2
     assert session.raster is not None and session.raw is not None
 
 
@@ -106,12 +105,6 @@ def test_sorted_spikes_of_a_real_recording_hold_no_drift(controller, shared_data
     controller.run()
     displacement = finish(controller).runs[1].motion.displacement
     assert np.median(np.abs(displacement - np.median(displacement, axis=0))) <= 1.0
-
-
-def test_activity_of_a_raster_is_sorted_and_finite():
-    activity = activity_of(PeakRaster([3.0, 1.0, 2.0], [5.0, np.nan, 7.0], [-1.0, 1.0, 2.0]))
-    assert activity.times_s.tolist() == [2.0, 3.0] and activity.amplitudes.tolist() == [2.0, 1.0]
-    assert activity.time_range_s == (2.0, 3.0) and activity.depth_range_um == (5.0, 7.0)
 
 
 def test_the_forecast_says_time_memory_and_number_of_peaks():

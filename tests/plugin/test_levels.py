@@ -34,7 +34,14 @@ def test_any_part_of_a_level_equals_that_part_of_the_whole(grid, motion):
         for rows, columns in ((slice(5, 60), slice(1000, 1700)), (slice(1000, 2100), slice(0, 3)), (slice(2200, None), slice(-40, None))):
             np.testing.assert_array_equal(level[rows, columns], whole[rows, columns])
         np.testing.assert_array_equal(level[7], whole[7])
-        assert level[7, 9] == whole[7, 9] and level[-1, ..., ].shape == whole[-1].shape
+        assert (
+            level[7, 9] == whole[7, 9]
+            and level[
+                -1,
+                ...,
+            ].shape
+            == whole[-1].shape
+        )
         np.testing.assert_array_equal(level[::-3, [4, 9, 2]], whole[::-3, [4, 9, 2]])
         assert level[5:5, 3:9].shape == (0, 6)
 
