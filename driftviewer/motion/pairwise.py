@@ -11,10 +11,10 @@ import numpy as np
 
 from driftviewer.motion.work import Work
 
-BLOCK = 128
+BLOCK = 64
 """Time bins along the side of a block."""
 
-ALL_PAIRS_BLOCKS = 8
+ALL_PAIRS_BLOCKS = 16
 """Up to this many blocks every pair is compared; beyond it, far blocks are thinned out geometrically."""
 
 

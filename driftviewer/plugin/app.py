@@ -8,12 +8,11 @@ from typing import Any
 import napari
 from napari.utils.notifications import show_error, show_info
 from napari.utils.theme import get_theme
-from qtpy.compat import isalive
 from qtpy.QtCore import QEvent, QObject, Qt, QTimer
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QFileDialog, QMainWindow, QShortcut
 
-from driftviewer.plugin.canvas import BOTTOM, LEFT, DropFilter, Frame, Readout, Ruler, View, Welcome, canvas_widget
+from driftviewer.plugin.canvas import BOTTOM, LEFT, DropFilter, Frame, View, alive, canvas_widget
 from driftviewer.plugin.controller import Controller
 from driftviewer.plugin.docks import ALWAYS, PLACES, Docks
 from driftviewer.plugin.layers import RasterLayers
@@ -56,6 +55,8 @@ class Cockpit(QObject):
         self.docks = Docks(viewer, self.controller, self.layers, tuple(PLACES) if own else ALWAYS)
         self.window: QMainWindow | None = self.docks.window
         self.closed = False
+        self.frame: Frame | None = None
+        self.flicker_key: QShortcut | None = None
         self._text = ""
         self._furnish()
         self._connect()
@@ -64,23 +65,18 @@ class Cockpit(QObject):
 
     def refresh(self) -> None:
         """Show rulers or the welcome, as the state is now."""
-        session, raster = self.session, self.session.raster is not None
-        if self.frame is None or self.closed:
+        if self.frame is None or not alive(self.frame):
             return
-        if raster or not self.own:
-            self.frame.show_raster(raster)
-            if not raster:
-                self.frame.welcome.hide()
-            return
+        session, welcome = self.session, self.frame.welcome
+        self.frame.show_raster(session.raster is not None, self.own)
         if self.job.running:
-            self.welcome.say(self.job.title, "Working… progress is shown in the dock at the right.", False)
+            welcome.say(self.job.title, "Working… progress is shown in the dock at the right.", False)
         elif session.recording is not None:
             info = session.recording.info
             text = f"{info.num_channels} channels, {info.duration_s:.1f} s. Press Run in the Motion dock to find peaks and estimate the motion."
-            self.welcome.say(info.name, text, False)
+            welcome.say(info.name, text, False)
         else:
-            self.welcome.say(*EMPTY, True)
-        self.frame.show_raster(False)
+            welcome.say(*EMPTY, True)
 
     def set_theme(self, event: Any = None) -> None:
         """Follow the theme of the viewer."""
@@ -90,8 +86,7 @@ class Cockpit(QObject):
         self.docks.set_theme(theme)
         self.layers.set_theme(theme)
         if self.frame is not None:
-            for part in (*self.rulers, self.readout, self.welcome):
-                part.set_theme(theme)
+            self.frame.set_theme(theme)
 
     def open_path(self, path: Path) -> None:
         """Open a file or folder in the background."""
@@ -130,17 +125,12 @@ class Cockpit(QObject):
         for callbacks, callback in ((viewer.mouse_move_callbacks, self._hover), (viewer.mouse_drag_callbacks, self._click)):
             if callback in callbacks:
                 callbacks.remove(callback)
-        if isalive(self.window):
+        if self.window is not None and alive(self.window):
             self.window.removeEventFilter(self)
         if self.frame is not None:
-            for part in (*self.rulers, self.readout, self.welcome):
-                if isalive(part):
-                    part.hide()
-                    part.deleteLater()
-            self.frame = None
+            self.frame.close()
         # what Qt still holds of us must not keep the viewer
-        self.viewer = self.window = self.view.viewer = self.flicker_key = None
-        self.rulers, self.readout, self.welcome = (), None, None
+        self.viewer = self.window = self.frame = self.flicker_key = self.view.viewer = None
         self.docks.close()
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802 - Qt's name
@@ -150,7 +140,7 @@ class Cockpit(QObject):
         return False
 
     def _closing(self) -> None:
-        if not self.closed and not (isalive(self.window) and self.window.isVisible()):
+        if self.window is not None and not (alive(self.window) and self.window.isVisible()):
             self.close()
 
     def _signals(self) -> list[tuple[Any, Any]]:
@@ -163,20 +153,17 @@ class Cockpit(QObject):
 
     def _furnish(self) -> None:
         """Put rulers, readout and welcome on the canvas; without one, the layers alone are shown."""
-        self.frame: Frame | None = None
-        ground = canvas_widget(self.window)
+        ground = canvas_widget(self.docks.window)
         if ground is None:
             log.warning("napari's canvas was not found: rulers of time and depth are left out")
             return
-        self.rulers = (Ruler(ground, self.view, True, self.stretch), Ruler(ground, self.view, False, self.stretch))
-        self.readout = Readout(ground)
-        self.welcome = Welcome(ground, self.ask_file, self.ask_folder, self.controller.demo)
-        self.frame = Frame(ground, self.rulers, self.readout, self.welcome)
+        self.frame = Frame(ground, self.view, self.stretch, self.ask_file, self.ask_folder, self.controller.demo)
         self.layers.margins = (LEFT, BOTTOM)
 
     def _connect(self) -> None:
         viewer, session, display = self.viewer, self.session, self.display
-        self.window.installEventFilter(self)
+        window = self.docks.window
+        window.installEventFilter(self)
         for signal in (session.events.raster, session.events.recording, self.job.events.status):
             link(signal, self.refresh)
         link(session.events.notice, self._notify)
@@ -187,11 +174,11 @@ class Cockpit(QObject):
             signal.connect(slot)
         viewer.mouse_move_callbacks.append(self._hover)
         viewer.mouse_drag_callbacks.append(self._click)
-        self.flicker_key = QShortcut(QKeySequence("F"), self.window)
+        self.flicker_key = QShortcut(QKeySequence("F"), window)
         self.flicker_key.setContext(Qt.ShortcutContext.WindowShortcut)
         self.flicker_key.activated.connect(self.controller.flicker)
         if self.own:
-            DropFilter(self.window, self.open_path)
+            DropFilter(window, self.open_path)
 
     def _notify(self) -> None:
         if self.session.notice and not self.closed:
@@ -204,8 +191,7 @@ class Cockpit(QObject):
 
     def _update_rulers(self, event: Any = None) -> None:
         if self.frame is not None:
-            for ruler in self.rulers:
-                ruler.update()
+            self.frame.update_rulers()
 
     def _recenter(self, event: Any = None) -> None:
         """Leave room for the rulers when napari's home button is pressed."""
@@ -222,7 +208,7 @@ class Cockpit(QObject):
             text += f"   shift = {float(run.motion.displacement_at(time, depth)):+.1f} µm"
         self._text = text
         if self.frame is not None:
-            self.readout.say(text)
+            self.frame.readout.say(text)
 
     def _restate(self, event: Any = None) -> None:
         """Tell time and depth in the status bar in place of napari's stretched coordinates."""
@@ -263,7 +249,7 @@ def launch(path: str | os.PathLike[str] | None = None, demo: bool = False, block
     """
     viewer = napari.Viewer(title=TITLE, show=False, show_welcome_screen=False)
     cockpit = cockpit_of(viewer, own=True)
-    cockpit.window.resize(1500, 950)
+    cockpit.docks.window.resize(1500, 950)
     viewer.window.show()
     cockpit.docks.arrange()
     if demo:

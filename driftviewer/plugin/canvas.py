@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from qtpy.compat import isalive
 from qtpy.QtCore import QEvent, QObject, QPoint, QRect, Qt
 from qtpy.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent, QWheelEvent
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QMainWindow, QOpenGLWidget, QPushButton, QSplitter, QVBoxLayout, QWidget
@@ -21,6 +22,11 @@ def canvas_widget(window: QMainWindow) -> QWidget | None:
     for found in window.centralWidget().findChildren(QOpenGLWidget):
         return found
     return None
+
+
+def alive(widget: QObject) -> bool:
+    """Return whether Qt still has the object."""
+    return bool(isalive(widget))  # type: ignore[no-untyped-call]
 
 
 def ticks(low: float, high: float, most: int) -> list[float]:
@@ -204,7 +210,9 @@ class Readout(QLabel):
 class Welcome(QWidget):
     """What to do while nothing is open."""
 
-    def __init__(self, parent: QWidget, open_file: Callable[[], None], open_folder: Callable[[], None], demo: Callable[[], None]) -> None:
+    def __init__(
+        self, parent: QWidget, open_file: Callable[[], object], open_folder: Callable[[], object], demo: Callable[[], object]
+    ) -> None:
         super().__init__(parent)
         self.setAutoFillBackground(True)
         self.title, self.text = QLabel(), QLabel()
@@ -254,13 +262,45 @@ class Welcome(QWidget):
 
 
 class Frame(QObject):
-    """Keeps rulers, readout and welcome at their places on the canvas."""
+    """Rulers, readout and welcome, kept at their places on the canvas.
 
-    def __init__(self, ground: QWidget, rulers: tuple[Ruler, Ruler], readout: Readout, welcome: Welcome) -> None:
+    Parameters
+    ----------
+    ground : QWidget
+        The canvas.
+    view : View
+        Where it looks.
+    stretch : callable
+        Stretches time by a factor about a time, s.
+    actions : callables
+        Open a file, open a folder, run the demo.
+    """
+
+    def __init__(self, ground: QWidget, view: View, stretch: Callable[[float, float], None], *actions: Callable[[], object]) -> None:
         super().__init__(ground)
-        self.ground, self.rulers, self.readout, self.welcome = ground, rulers, readout, welcome
+        self.ground = ground
+        self.rulers = (Ruler(ground, view, True, stretch), Ruler(ground, view, False, stretch))
+        self.readout = Readout(ground)
+        self.welcome = Welcome(ground, *actions)
         ground.installEventFilter(self)
         self.place()
+
+    def set_theme(self, theme: Theme) -> None:
+        """Follow the colours of the window."""
+        for part in (*self.rulers, self.readout, self.welcome):
+            part.set_theme(theme)
+
+    def update_rulers(self) -> None:
+        """Draw the scales anew."""
+        for ruler in self.rulers:
+            ruler.update()
+
+    def close(self) -> None:
+        """Take everything off the canvas."""
+        for part in (*self.rulers, self.readout, self.welcome):
+            if alive(part):
+                part.hide()
+                part.deleteLater()
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802 - Qt's name
         """Follow the canvas's size."""
@@ -277,11 +317,11 @@ class Frame(QObject):
         self.readout.move(width - self.readout.width(), 0)
         self.welcome.setGeometry(0, 0, width, height)
 
-    def show_raster(self, shown: bool) -> None:
-        """Show the rulers, or the welcome in their place."""
+    def show_raster(self, shown: bool, welcoming: bool) -> None:
+        """Show the rulers, or, in a window of our own, the welcome in their place."""
         for ruler in self.rulers:
             ruler.setVisible(shown)
-        self.welcome.setVisible(not shown)
+        self.welcome.setVisible(welcoming and not shown)
         if not shown:
             self.readout.say("")
             self.welcome.raise_()

@@ -12,7 +12,7 @@ import numpy as np
 from driftviewer.chunks import Job as Work
 from driftviewer.chunks import Progress, Steps
 from driftviewer.correct import run_steps
-from driftviewer.data import Motion
+from driftviewer.data import Direction, Motion
 from driftviewer.errors import InputError
 from driftviewer.from_peaks import peaks_steps
 from driftviewer.motion import make_activity
@@ -251,17 +251,17 @@ def _result_folder(path: Path) -> Opened:
         )
     times, places = info.peaks["sample_index"] / rate, info.peak_locations
     order = np.argsort(times, kind="stable")
-    columns = (
-        np.asarray(values, np.float64)[order] for values in (times, places[info.motion.direction], places["x"], info.peaks["amplitude"])
-    )
-    peaks = SortedPeaks(*columns, rate, np.empty((0, 2)), np.empty(0, np.int64), path.name, info.notes)
+    values = (places[info.motion.direction], places["x"], info.peaks["amplitude"])
+    depths, x, amplitudes = (np.asarray(column, np.float64)[order] for column in values)
+    nowhere = np.empty((0, 2)), np.empty(0, np.int64)
+    peaks = SortedPeaks(times[order], depths, x, amplitudes, rate, *nowhere, path.name, info.notes)
     raster = PeakRaster(peaks.times_s, peaks.depths_um, peaks.amplitudes)
     return Opened(peaks=peaks, raster=raster, motions=((path.name, info.motion, info),), notice=". ".join(info.notes))
 
 
 def _estimate_again(recording: Recording, earlier: MotionInfo, pipeline: Any) -> Steps[MotionInfo]:
     began = time.perf_counter()
-    direction = getattr(pipeline.estimate, "direction", "y")
+    direction: Direction = getattr(pipeline.estimate, "direction", "y")
     motion = yield from pipeline.estimate.estimate(make_activity(recording, earlier.peaks, earlier.peak_locations, direction))
     times = {"estimate_motion": round(time.perf_counter() - began, 6)}
     parameters = {

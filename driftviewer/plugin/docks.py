@@ -4,10 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from qtpy.compat import isalive
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
 
+from driftviewer.plugin.canvas import alive
 from driftviewer.plugin.controller import Controller
 from driftviewer.plugin.layers import RasterLayers
 from driftviewer.plugin.view_bar import ViewBar
@@ -79,8 +79,8 @@ class Docks:
         session, display, job = controller.session, controller.display, controller.job
         makers: dict[str, Callable[[], QWidget]] = {
             "View": lambda: ViewBar(session, display, layers.fit, controller.flicker),
-            "Motion": lambda: PipelinePanel(session, job, controller.run),
-            "Recording": lambda: RecordingPanel(session, controller.open_path, display),
+            "Motion": lambda: PipelinePanel(session, job, lambda: _ignoring(controller.run())),
+            "Recording": lambda: RecordingPanel(session, lambda path: _ignoring(controller.open_path(path)), display),
             "Progress": lambda: JobBar(job),
             "Runs": lambda: RunsList(session, display),
             "Traces": lambda: Traces(session, display),
@@ -116,7 +116,7 @@ class Docks:
     def set_theme(self, theme: Theme) -> None:
         """Let every panel follow the colours of the window."""
         self.theme = theme
-        self.panels = [panel for panel in self.panels if isalive(panel)]
+        self.panels = [panel for panel in self.panels if alive(panel)]
         for panel in self.panels:
             panel.set_theme(theme)
 
@@ -127,3 +127,7 @@ def window_of(dock: QDockWidget) -> QMainWindow:
     while not isinstance(window, QMainWindow):
         window = window.parent()
     return window
+
+
+def _ignoring(result: object) -> None:
+    """Take no notice of whether something began: the state says so."""

@@ -21,6 +21,7 @@ LINE_PX = 1.6
 VERTICES = 14_000
 """Vertices of all lines of a run together; napari takes about 5 ms for a thousand."""
 
+LINKED = ("contrast_limits", "contrast_limits_range", "gamma", "colormap", "interpolation2d")
 COLORMAPS = ("gray", "gray_r")
 UNITS = ("µm", "µm")
 
@@ -161,7 +162,13 @@ class RasterLayers(QObject):
             self.viewer.scene.camera.orientation2d = ("up", "right")
         self.raw = self._image(self.raw, "raster", drawing.raw, drawing.grid)
         if drawing.corrected is not None:
+            fresh = self.corrected is None
             self.corrected = self._image(self.corrected, "corrected", drawing.corrected, drawing.grid)
+            if fresh:
+                # to compare them, both are drawn alike
+                for name in LINKED:
+                    setattr(self.corrected, name, getattr(self.raw, name))
+                self.viewer.layers.link_layers([self.raw, self.corrected], LINKED)
         elif self.corrected is not None:
             self.viewer.layers.remove(self.corrected)
             self.corrected = None
@@ -187,6 +194,8 @@ class RasterLayers(QObject):
             layer.events.visible.connect(self._seen)
             position = 0 if name == "raster" else self.viewer.layers.index(self.raw) + 1
             self.viewer.layers.insert(position, layer)
+            if self.raw is not None:
+                self.viewer.layers.selection.active = self.raw
             return layer
         if layer.data[0] is not levels[0]:
             layer.data = levels
@@ -208,8 +217,6 @@ class RasterLayers(QObject):
             if run.name in self.lines and self.lines[run.name].visible != (run.visible and not corrected):
                 self.lines[run.name].visible = run.visible and not corrected
         self._own_change = False
-        if (self.corrected if corrected else self.raw) in self.viewer.layers:
-            self.viewer.layers.selection.active = self.corrected if corrected else self.raw
 
     def _stretched(self) -> None:
         """Stretch what is drawn at once, keeping the middle of the view, and draw it anew when the stretch has come to rest."""
@@ -220,7 +227,7 @@ class RasterLayers(QObject):
         camera = self.viewer.scene.camera
         _, depth, time = camera.center
         for layer in (self.raw, self.corrected):
-            if layer is not None:
+            if layer is not None and layer.visible:
                 e, columns = self.drawing.grid.extent, layer.data[0].shape[1]
                 width = (e.t1 - e.t0) * self._stretch / columns
                 layer.scale = (layer.scale[0], width)
@@ -258,7 +265,13 @@ class RasterLayers(QObject):
         )  # fmt: skip
         layer.events.visible.connect(self._seen)
         self.lines[run.name] = layer
+        self._append(layer)
+
+    def _append(self, layer: Layer) -> None:
+        """Put a layer on top; the raster stays the one whose controls are shown."""
         self.viewer.layers.append(layer)
+        if self.raw in self.viewer.layers:
+            self.viewer.layers.selection.active = self.raw
 
     def _segments(self, motion: Motion) -> np.ndarray:
         _height, width = self.viewer.canvas.size
@@ -292,7 +305,7 @@ class RasterLayers(QObject):
                 segments, name="file boundaries", edge_color=self.theme.text, edge_width=self._line_width(), vector_style="line",
                 opacity=0.6, units=UNITS, axis_labels=("depth", "time"),
             )  # fmt: skip
-            self.viewer.layers.append(self.boundaries)
+            self._append(self.boundaries)
 
     def _moved(self, event: Any = None) -> None:
         if self.lines or self.boundaries is not None:

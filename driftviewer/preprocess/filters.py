@@ -1,6 +1,7 @@
 """Zero-phase Butterworth filters, bit-identical however the frames are divided into reads."""
 
 import math
+import os
 from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -93,7 +94,7 @@ class FilteredRecording(PreprocessedRecording):
         self._files = files_of(self.info)
         self._blocks = [(s, min(s + frames, b), f) for f, (a, b) in enumerate(self._files) for s in range(a, b, frames)]
         size = CACHE_BYTES // ((frames + self.margin) * self.info.num_channels * self.sections.itemsize)
-        self._cache = BlockCache(self._block, min(max(3, size), 12))
+        self._cache = BlockCache(self._block, max(3, min(size, 2 * (os.cpu_count() or 1) + 2)))
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name not in ("_files", "_blocks", "_cache")}

@@ -23,6 +23,9 @@ QUEUE_MS = 20
 """Pause between looks at what other threads have emitted; psygnal's default of none would keep a core busy."""
 
 
+_links: list[tuple[SignalInstance, Callable[..., None], "weakref.WeakMethod[Any]"]] = []
+
+
 def link(signal: SignalInstance, slot: Callable[[], None]) -> None:
     """Call `slot`, a widget's method, in the GUI's thread whenever the state emits, for as long as the widget lives."""
     start_emitting_from_queue(msec=QUEUE_MS, timer_type=Qt.TimerType.CoarseTimer)
@@ -34,8 +37,23 @@ def link(signal: SignalInstance, slot: Callable[[], None]) -> None:
             bound()
 
     signal.connect(call, thread="main")
+    _links.append((signal, call, method))
     owner: QObject = slot.__self__
-    owner.destroyed.connect(lambda *_: signal.disconnect(call, missing_ok=True))
+    owner.destroyed.connect(_unlink)
+
+
+def _unlink(*_: Any) -> None:
+    """Let go of every signal whose widget is gone.
+
+    A closure in place of this function would be part of the garbage when a window is collected with its state, and
+    calling it then crashes the interpreter.
+    """
+    for entry in tuple(_links):
+        signal, call, method = entry
+        bound = method()
+        if bound is None or not is_alive(bound.__self__):
+            signal.disconnect(call, missing_ok=True)
+            _links.remove(entry)
 
 
 class Latest(QObject):

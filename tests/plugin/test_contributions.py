@@ -85,7 +85,7 @@ def test_a_panel_can_be_added_to_any_viewer(make_napari_viewer, name):
     viewer.window.add_dock_widget(panel, name=name)
     cockpit = cockpit_of(viewer)
     assert panel in cockpit.docks.panels and not cockpit.own
-    assert not cockpit.welcome.isVisibleTo(cockpit.frame.ground)
+    assert not cockpit.frame.welcome.isVisibleTo(cockpit.frame.ground)
     cockpit.close()
 
 

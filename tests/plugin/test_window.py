@@ -59,9 +59,9 @@ def with_run(cockpit, qtbot, motion=None, name="one"):
 
 
 def test_an_empty_window_says_what_to_do(cockpit):
-    assert cockpit.welcome.isVisibleTo(cockpit.frame.ground)
-    assert "run the demo" in cockpit.welcome.text.text()
-    assert not cockpit.rulers[0].isVisibleTo(cockpit.frame.ground)
+    assert cockpit.frame.welcome.isVisibleTo(cockpit.frame.ground)
+    assert "run the demo" in cockpit.frame.welcome.text.text()
+    assert not cockpit.frame.rulers[0].isVisibleTo(cockpit.frame.ground)
     assert not cockpit.viewer.layers
 
 
@@ -74,7 +74,7 @@ def test_the_raster_spans_the_peaks_with_depth_upward(filled):
     np.testing.assert_allclose(high, (extent.d1, extent.t1 * stretch), atol=pixel.max())
     assert [str(axis).split(".")[-1].lower() for axis in filled.viewer.scene.camera.orientation2d] == ["up", "right"]
     assert layer.axis_labels == ("depth", "time")
-    assert not filled.welcome.isVisibleTo(filled.frame.ground) and filled.rulers[0].isVisibleTo(filled.frame.ground)
+    assert not filled.frame.welcome.isVisibleTo(filled.frame.ground) and filled.frame.rulers[0].isVisibleTo(filled.frame.ground)
 
 
 def test_zooming_in_shows_finer_levels_of_the_same_peaks(filled, qtbot):
@@ -181,7 +181,7 @@ def test_brush_and_click_are_shared(filled):
     assert next(click, None) is None
     assert filled.display.cursor == pytest.approx((50.0, 432.0))
     filled._hover(filled.viewer, Event)
-    assert filled.readout.text().startswith("t = 50.000 s") and "432.0 µm" in filled.readout.text()
+    assert filled.frame.readout.text().startswith("t = 50.000 s") and "432.0 µm" in filled.frame.readout.text()
     assert width > 0
 
 
@@ -189,7 +189,7 @@ def test_rulers_paint_in_both_themes(filled, qtbot):
     for theme in ("light", "dark"):
         filled.viewer.theme = theme
         QApplication.processEvents()
-        pictures = [ruler.grab().toImage() for ruler in filled.rulers]
+        pictures = [ruler.grab().toImage() for ruler in filled.frame.rulers]
         assert all(
             len({image.pixel(x, y) for x in range(0, image.width(), 3) for y in range(0, image.height(), 2)}) > 3 for image in pictures
         )
@@ -286,3 +286,10 @@ def test_a_path_that_is_no_recording_raises_a_sentence(tmp_path):
     (tmp_path / "x.txt").write_text("hello")
     with pytest.raises(InputError, match=r"x\.txt"):
         list(opening(tmp_path / "x.txt"))
+
+
+def test_contrast_set_on_one_raster_holds_for_the_other(filled, qtbot):
+    with_run(filled, qtbot)
+    filled.layers.raw.contrast_limits = (0.1, 2.5)
+    filled.layers.corrected.gamma = 0.5
+    assert filled.layers.corrected.contrast_limits == [0.1, 2.5] and filled.layers.raw.gamma == 0.5
