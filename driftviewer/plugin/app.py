@@ -24,7 +24,7 @@ from driftviewer.widgets.style import Theme
 
 log = logging.getLogger(__name__)
 
-ERROR_HEIGHT = 190
+SMALLEST = (1300, 860)
 TITLE = "driftviewer"
 EMPTY = (
     "See the drift of a recording, estimate it, correct it.",
@@ -69,7 +69,7 @@ class Cockpit(QObject):
             return
         session, welcome = self.session, self.frame.welcome
         self.frame.show_raster(session.raster is not None, self.own)
-        if self.job.running:
+        if self.job.status in ("running", "cancelling"):
             welcome.say(self.job.title, "Working… progress is shown in the dock at the right.", False)
         elif session.recording is not None:
             info = session.recording.info
@@ -186,7 +186,7 @@ class Cockpit(QObject):
 
     def _complain(self) -> None:
         if self.job.error and not self.closed:
-            self.docks.give_height("Progress", ERROR_HEIGHT)
+            self.docks.give_height("Progress")
             show_error(self.job.error)
 
     def _update_rulers(self, event: Any = None) -> None:
@@ -249,9 +249,8 @@ def launch(path: str | os.PathLike[str] | None = None, demo: bool = False, block
     """
     viewer = napari.Viewer(title=TITLE, show=False, show_welcome_screen=False)
     cockpit = cockpit_of(viewer, own=True)
-    cockpit.docks.window.resize(1500, 950)
     viewer.window.show()
-    cockpit.docks.arrange()
+    cockpit.docks.arrange(SMALLEST)
     if demo:
         cockpit.controller.demo(demo_seconds)
     elif path is not None:

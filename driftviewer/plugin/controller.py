@@ -157,7 +157,6 @@ class Controller:
             self.session.raster = raster
         self.session.runs = (*self.session.runs, run)
         self.display.shown_run = len(self.session.runs) - 1
-        self.session.notice = f"{run.name}: {run.verdict}."
 
     def _demonstrating(self, seconds: float) -> "Steps[tuple[Run, PeakRaster]]":
         from driftviewer.simulate import simulate_drifting_recording

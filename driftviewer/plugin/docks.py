@@ -37,6 +37,9 @@ PLACES = {
 }
 
 
+SHORT, TALL, TITLE_BAR = 190, 320, 45
+"""Heights of the docks at the bottom, px, for a table and for plots, and of a dock's own title."""
+
 ALWAYS = ("View", "Progress")
 """Docks without which the others make no sense; the rest can be asked for one by one."""
 
@@ -86,7 +89,7 @@ class Docks:
             "Traces": lambda: Traces(session, display),
         }
         panel = makers[title]()
-        panel.setObjectName(f"driftviewer {title}")
+        panel.setObjectName(name_of(title))
         self.panels.append(panel)
         panel.set_theme(self.theme)
         return panel
@@ -99,19 +102,30 @@ class Docks:
         self.docks[title].raise_()
         return True
 
-    def arrange(self) -> None:
-        """Give the canvas what the panels do not need."""
-        window = self.window
+    def arrange(self, smallest: tuple[int, int]) -> None:
+        """Make the window large enough, as far as the screen allows, and give the canvas what the panels do not need."""
+        window, room = self.window, self.window.screen().availableGeometry()
+        window.resize(*(min(max(now, least), most) for now, least, most in zip(
+            (window.width(), window.height()), smallest, (room.width(), room.height()), strict=True
+        )))  # fmt: skip
         window.resizeDocks([self.docks["Motion"]], [340], Qt.Orientation.Horizontal)
-        window.resizeDocks([self.docks["Runs"]], [190], Qt.Orientation.Vertical)
+        window.resizeDocks([self.docks["Runs"]], [SHORT], Qt.Orientation.Vertical)
+        self.docks["Traces"].visibilityChanged.connect(self._make_room_for_traces)
+
+    def _make_room_for_traces(self, visible: bool) -> None:
+        if visible and "Traces" in self.docks and self.docks["Traces"].height() < TALL - 20:
+            self.window.resizeDocks([self.docks["Traces"]], [TALL], Qt.Orientation.Vertical)
 
     def close(self) -> None:
         """Let go of the viewer and of what is Qt's."""
         self.viewer, self.docks, self.panels = None, {}, []
 
-    def give_height(self, title: str, height: int) -> None:
-        """Make a panel higher, at the cost of those above and below."""
-        self.window.resizeDocks([self.docks[title]], [height], Qt.Orientation.Vertical)
+    def give_height(self, title: str) -> None:
+        """Make a panel as high as its text needs, at the cost of those above and below."""
+        dock = self.docks[title]
+        layout = dock.findChild(QWidget, name_of(title)).layout()
+        needed = max(layout.totalHeightForWidth(dock.width() - 20), layout.sizeHint().height()) + TITLE_BAR
+        self.window.resizeDocks([dock], [needed], Qt.Orientation.Vertical)
 
     def set_theme(self, theme: Theme) -> None:
         """Let every panel follow the colours of the window."""
@@ -119,6 +133,11 @@ class Docks:
         self.panels = [panel for panel in self.panels if alive(panel)]
         for panel in self.panels:
             panel.set_theme(theme)
+
+
+def name_of(title: str) -> str:
+    """Return the object name of a panel."""
+    return f"driftviewer {title}"
 
 
 def window_of(dock: QDockWidget) -> QMainWindow:

@@ -44,6 +44,7 @@ class ViewBar(QWidget):
         self.box = QDoubleSpinBox()
         self.box.setRange(LOWEST, HIGHEST)
         self.box.setDecimals(3)
+        self.box.setMinimumWidth(130)
         self.box.setSuffix(" µm/s")
         self.box.setStepType(QDoubleSpinBox.StepType.AdaptiveDecimalStepType)
         self.box.setKeyboardTracking(False)

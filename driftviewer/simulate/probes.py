@@ -46,7 +46,7 @@ def make_probe(name: str, num_channels: int) -> Probe:
     if name == "linear":
         x, y = np.zeros(num_channels), contact * 20.0
     elif name == "NP1":
-        x, y = np.where(row % 2 == 0, 43.0, 59.0) - 32.0 * column, row * 20.0
+        x, y = np.where(row % 2 == 0, 27.0, 11.0) + 32.0 * column, row * 20.0
     else:
         x, y = 27.0 + 32.0 * column + SHANK_SPACING_UM * shank_ids, row * 15.0
     return Probe(np.stack([x, y], axis=1), shank_ids, _sample_shifts(name, index))

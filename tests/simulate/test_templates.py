@@ -110,7 +110,7 @@ def test_late_sampling_moves_the_waveform_earlier():
 
 def test_probes_have_the_layouts_of_their_makers():
     np1 = make_probe("NP1", 384)
-    np.testing.assert_array_equal(np1.locations[:4], [[43, 0], [11, 0], [59, 20], [27, 20]])
+    np.testing.assert_array_equal(np1.locations[:4], [[27, 0], [59, 0], [11, 20], [43, 20]])
     np.testing.assert_allclose(np1.sample_shifts[[0, 1, 2, 23, 24]], [0, 0, 1 / 13, 11 / 13, 0])
     np2 = make_probe("NP2", 384)
     np.testing.assert_array_equal(np2.locations[:3], [[27, 0], [59, 0], [27, 15]])
