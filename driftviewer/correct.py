@@ -13,7 +13,7 @@ from driftviewer.detect import detect_steps
 from driftviewer.interpolate import interpolate_motion
 from driftviewer.localize import localize_steps
 from driftviewer.motion import make_activity
-from driftviewer.noise import Noise, measure_noise
+from driftviewer.noise import Noise, noise_steps
 from driftviewer.pipeline import Pipeline
 from driftviewer.presets import DEFAULT_PRESET, load_preset
 from driftviewer.recording import Recording, as_recording
@@ -73,8 +73,7 @@ class _Run:
         peaks, locations = self._kept("peaks"), self._kept("peak_locations")
         if peaks is not None and locations is not None:
             return peaks, locations
-        yield Progress("noise", 0, 1)
-        noise = measure_noise(self.recording, seed=self.pipeline.seed)
+        noise = yield from noise_steps(self.recording, seed=self.pipeline.seed)
         self.notes = noise.notes
         if self.pipeline.select.name == "all":
             peaks, locations = yield from self._fused(noise)

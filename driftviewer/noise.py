@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
+from driftviewer.chunks import Progress, Steps, drain
 from driftviewer.errors import InputError
 from driftviewer.median import finite_median
 from driftviewer.recording.protocol import Recording
@@ -49,6 +50,11 @@ def measure_noise(recording: Recording, num_chunks: int = 20, chunk_ms: float = 
     InputError
         No channel can be used.
     """
+    return drain(noise_steps(recording, num_chunks, chunk_ms, seed), progress_bar=False)
+
+
+def noise_steps(recording: Recording, num_chunks: int = 20, chunk_ms: float = 500.0, seed: int = 0) -> Steps[Noise]:
+    """Yield progress, return the noise (see `measure_noise`)."""
     total = recording.info.num_samples
     frames = max(1, min(int(chunk_ms * 1e-3 * recording.info.sampling_frequency), total))
     starts = np.sort(np.random.default_rng(seed).integers(0, total - frames + 1, num_chunks))
@@ -57,7 +63,8 @@ def measure_noise(recording: Recording, num_chunks: int = 20, chunk_ms: float = 
     channels = recording.info.num_channels
     sums, clipped, varying = np.zeros(channels), np.zeros(channels), np.zeros(channels)
     finite = np.ones(channels, bool)
-    for start in starts:
+    for done, start in enumerate(starts):
+        yield Progress("measure noise", done, len(starts))
         block = np.array(recording.read(int(start), int(min(start + frames, total))).T, dtype=np.float32, order="C")
         finite &= np.isfinite(block).all(axis=1)
         low, high = block.min(axis=1), block.max(axis=1)

@@ -105,7 +105,7 @@ class Decentralized(Estimator):
 
     def estimate(self, activity: Activity) -> Steps[Motion]:
         """Yield progress, return the motion; `Motion.none` where there is too little to go on or nothing reproducible."""
-        return as_steps(self._estimate(activity), "estimate_motion")
+        return as_steps(self._estimate(activity), "estimate motion")
 
     def _estimate(self, activity: Activity) -> Work[Motion]:
         activity = activity.within(self.hist_margin_um)

@@ -12,10 +12,11 @@ from qtpy.QtCore import QEvent, QObject, Qt, QTimer
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QFileDialog, QMainWindow, QShortcut
 
-from driftviewer.plugin.canvas import BOTTOM, LEFT, DropFilter, Frame, View, alive, canvas_widget
+from driftviewer.plugin.canvas import BOTTOM, LEFT, Frame, View, alive, canvas_widget
 from driftviewer.plugin.controller import Controller
 from driftviewer.plugin.docks import ALWAYS, PLACES, Docks
 from driftviewer.plugin.layers import RasterLayers
+from driftviewer.plugin.welcome import DropFilter
 from driftviewer.state.display import Display
 from driftviewer.state.job import Job
 from driftviewer.state.session import Session
@@ -228,6 +229,8 @@ class Cockpit(QObject):
 
 def cockpit_of(viewer: Any, own: bool = False) -> Cockpit:
     """Return the cockpit of a viewer, making it if there is none."""
+    # napari hands plugins a proxy, behind which layers are never the same object twice
+    viewer = getattr(viewer, "__wrapped__", viewer)
     if id(viewer) not in _open:
         _open[id(viewer)] = Cockpit(viewer, own)
     return _open[id(viewer)]

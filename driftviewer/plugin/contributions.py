@@ -1,48 +1,67 @@
 """Panels and commands that napari's menus offer in any viewer."""
 
+from typing import Any
+
 import napari
-from qtpy.QtWidgets import QWidget
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from driftviewer.plugin.app import cockpit_of
 
 PLUGIN = "driftviewer"
 
 
-def motion(napari_viewer: "napari.viewer.Viewer") -> QWidget:
-    """Return a Motion panel."""
-    return cockpit_of(napari_viewer).docks.make_panel("Motion")
+class Contributed(QWidget):
+    """A panel made for the viewer that napari hands over; subclasses say which."""
+
+    title = ""
+
+    def __init__(self, napari_viewer: Any) -> None:
+        super().__init__()
+        self.panel = cockpit_of(napari_viewer).docks.make_panel(self.title)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.panel)
 
 
-def recording(napari_viewer: "napari.viewer.Viewer") -> QWidget:
-    """Return a Recording panel."""
-    return cockpit_of(napari_viewer).docks.make_panel("Recording")
+class MotionPanel(Contributed):
+    """Estimate the motion."""
+
+    title = "Motion"
 
 
-def runs(napari_viewer: "napari.viewer.Viewer") -> QWidget:
-    """Return a table of runs."""
-    return cockpit_of(napari_viewer).docks.make_panel("Runs")
+class RecordingPanel(Contributed):
+    """Open a recording and choose its preprocessing."""
+
+    title = "Recording"
 
 
-def traces(napari_viewer: "napari.viewer.Viewer") -> QWidget:
-    """Return a Traces panel."""
-    return cockpit_of(napari_viewer).docks.make_panel("Traces")
+class RunsPanel(Contributed):
+    """Compare estimates."""
+
+    title = "Runs"
 
 
-def show_motion(napari_viewer: "napari.viewer.Viewer") -> None:
+class TracesPanel(Contributed):
+    """See traces before and after correction."""
+
+    title = "Traces"
+
+
+def show_motion(viewer: "napari.viewer.Viewer") -> None:
     """Show the Motion panel."""
-    _show(napari_viewer, "Motion")
+    _show(viewer, "Motion")
 
 
-def show_recording(napari_viewer: "napari.viewer.Viewer") -> None:
+def show_recording(viewer: "napari.viewer.Viewer") -> None:
     """Show the Recording panel."""
-    _show(napari_viewer, "Recording")
+    _show(viewer, "Recording")
 
 
-def flicker(napari_viewer: "napari.viewer.Viewer") -> None:
+def flicker(viewer: "napari.viewer.Viewer") -> None:
     """Swap the raster before and after correction."""
-    cockpit_of(napari_viewer).controller.flicker()
+    cockpit_of(viewer).controller.flicker()
 
 
-def _show(viewer: "napari.viewer.Viewer", title: str) -> None:
+def _show(viewer: Any, title: str) -> None:
     if not cockpit_of(viewer).docks.show(title):
         viewer.window.add_plugin_dock_widget(PLUGIN, title)

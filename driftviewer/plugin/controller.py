@@ -91,12 +91,14 @@ class Controller:
 
     def save_run(self, index: int, folder: str | Path) -> None:
         """Save a run as SpikeInterface reads it; an imported motion is saved without peaks."""
-        run = self.session.runs[index]
+        run, folder = self.session.runs[index], Path(folder)
         try:
+            if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+                raise InputError(f"{folder} is not empty; give a new folder, so that nothing of yours is overwritten.")
             if run.info is not None:
-                save_motion_info(replace(run.info, motion=run.motion), folder)
+                save_motion_info(run.info, folder)
             else:
-                save_motion(run.motion, Path(folder) / "motion")
+                save_motion(run.motion, folder / "motion")
             self.session.notice = f"{run.name} is saved in {folder}."
         except InputError as error:
             self.session.notice = str(error)

@@ -81,7 +81,7 @@ class Docks:
         controller, layers = self.controller, self.layers
         session, display, job = controller.session, controller.display, controller.job
         makers: dict[str, Callable[[], QWidget]] = {
-            "View": lambda: ViewBar(session, display, layers.fit, controller.flicker),
+            "View": lambda: ViewBar(session, display, layers.fit, controller.flicker, controller.save_run),
             "Motion": lambda: PipelinePanel(session, job, lambda: _ignoring(controller.run())),
             "Recording": lambda: RecordingPanel(session, lambda path: _ignoring(controller.open_path(path)), display),
             "Progress": lambda: JobBar(job),

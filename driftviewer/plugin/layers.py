@@ -1,15 +1,16 @@
-"""Raster, corrected raster, motion lines and file boundaries as layers that follow the state."""
+"""Raster and corrected raster as layers that follow the state."""
 
-from dataclasses import dataclass, replace
+import functools
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from napari.layers import Image, Layer, Vectors
+from napari.layers import Image
 from qtpy.QtCore import QObject
 
 from driftviewer.data import Motion
 from driftviewer.plugin.canvas import View
-from driftviewer.plugin.levels import Extent, Grid, Level, boundary_segments, motion_segments, placement
+from driftviewer.plugin.levels import Extent, Grid, Level, placement
+from driftviewer.plugin.lines import MotionLines
 from driftviewer.raster import PeakRaster
 from driftviewer.state.display import Display
 from driftviewer.state.session import Run, Session
@@ -17,13 +18,8 @@ from driftviewer.widgets.links import Latest, later, link
 from driftviewer.widgets.style import DARK, Theme
 
 REST_MS = 150
-LINE_PX = 1.6
-VERTICES = 14_000
-"""Vertices of all lines of a run together; napari takes about 5 ms for a thousand."""
-
 LINKED = ("contrast_limits", "contrast_limits_range", "gamma", "colormap", "interpolation2d")
 COLORMAPS = ("gray", "gray_r")
-UNITS = ("µm", "µm")
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,8 +50,7 @@ class RasterLayers(QObject):
         self.viewer, self.session, self.display, self.view = viewer, session, display, view
         self.raw: Image | None = None
         self.corrected: Image | None = None
-        self.boundaries: Vectors | None = None
-        self.lines: dict[str, Vectors] = {}
+        self.lines = MotionLines(viewer, session, display, view, self)
         self.drawing: Drawing | None = None
         self.margins = (0.0, 0.0)
         self.theme = DARK
@@ -67,17 +62,15 @@ class RasterLayers(QObject):
         self.worker.finished.connect(self._show)
         self.worker.failed.connect(self._failed)
         self.redraw_later = later(self, self.refresh, REST_MS)
+        self.forget_later = later(self, self._forget)
         # the dock with the layers' controls widens once there is one, and takes it from the canvas
         self.fit_later = later(self, self.fit, REST_MS)
-        self.lines_later = later(self, self._draw_lines, REST_MS)
         for signal, slot in (
             (session.events.raster, self.refresh), (session.events.recording, self.refresh), (session.events.runs, self._runs_changed),
             (display.events.weight, self.refresh), (display.events.shown_run, self.refresh),
             (display.events.corrected, self._choose_raster), (display.events.um_per_s, self._stretched),
         ):  # fmt: skip
             link(signal, slot)
-        viewer.scene.camera.events.zoom.connect(self._moved)
-        viewer.scene.camera.events.center.connect(self._moved)
         viewer.layers.events.removed.connect(self._removed)
         self.refresh()
 
@@ -101,8 +94,7 @@ class RasterLayers(QObject):
             self._known, self._fit_next = raster, self.drawing is None or self.drawing.grid.extent != extent
             if self._fit_next:
                 self._stretch = self.display.um_per_s = self.fitting_stretch(extent)
-        run = self.shown_run
-        motion = run.motion if run is not None and run.motion.direction == "y" else None
+        motion = self._correction()
         self.worker.submit(lambda: _draw(self.drawing, raster, extent, self.display.um_per_s, self.display.weight, motion))
 
     def fitting_stretch(self, extent: Extent) -> float:
@@ -135,23 +127,20 @@ class RasterLayers(QObject):
         for layer in (self.raw, self.corrected):
             if layer is not None and layer.colormap.name in COLORMAPS:
                 layer.colormap = COLORMAPS[not theme.is_dark]
-        if self.boundaries is not None:
-            self.boundaries.edge_color = theme.text
+        self.lines.set_theme(theme)
 
     def close(self) -> None:
         """Let go of the viewer."""
         self.worker.cancel()
         self.redraw_later.stop()
         self.fit_later.stop()
-        self.lines_later.stop()
-        self.viewer.scene.camera.events.zoom.disconnect(self._moved)
-        self.viewer.scene.camera.events.center.disconnect(self._moved)
+        self.forget_later.stop()
+        self.lines.close()
         self.viewer.layers.events.removed.disconnect(self._removed)
-        for layer in (self.raw, self.corrected, *self.lines.values()):
+        for layer in (self.raw, self.corrected):
             if layer is not None:
                 layer.events.visible.disconnect(self._seen)
-        self.raw = self.corrected = self.boundaries = self.drawing = self.viewer = None
-        self.lines = {}
+        self.raw = self.corrected = self.drawing = self.viewer = None
 
     def _show(self, drawing: Drawing) -> None:
         if self.viewer is None or self.session.raster is not drawing.grid.raster:
@@ -173,9 +162,9 @@ class RasterLayers(QObject):
             self.viewer.layers.remove(self.corrected)
             self.corrected = None
         self._own_change = False
-        self._draw_boundaries()
-        self._runs_changed()
+        self.lines.draw_boundaries(drawing.grid.extent)
         self._choose_raster()
+        self._runs_changed()
         if self._fit_next:
             self._fit_next = False
             self.center()
@@ -206,17 +195,17 @@ class RasterLayers(QObject):
         return layer
 
     def _choose_raster(self) -> None:
-        """Show either the raw or the corrected raster; the lines lie over the raw one, where the motion is."""
+        """Show either the raw or the corrected raster."""
+        if self.drawing is None:
+            return
         corrected = self.display.corrected and self.corrected is not None
         self._own_change = True
         if self.raw is not None and self.raw.visible == corrected:
             self.raw.visible = not corrected
         if self.corrected is not None and self.corrected.visible != corrected:
             self.corrected.visible = corrected
-        for run in self.session.runs:
-            if run.name in self.lines and self.lines[run.name].visible != (run.visible and not corrected):
-                self.lines[run.name].visible = run.visible and not corrected
         self._own_change = False
+        self.lines.refresh()
 
     def _stretched(self) -> None:
         """Stretch what is drawn at once, keeping the middle of the view, and draw it anew when the stretch has come to rest."""
@@ -232,123 +221,50 @@ class RasterLayers(QObject):
                 width = (e.t1 - e.t0) * self._stretch / columns
                 layer.scale = (layer.scale[0], width)
                 layer.translate = (layer.translate[0], e.t0 * self._stretch + width / 2)
-        for layer in (*self.lines.values(), self.boundaries):
-            if layer is not None:
-                data = layer.data.copy()
-                data[:, :, 1] *= ratio
-                layer.data = data
+        self.lines.stretch(ratio)
         camera.center = (0.0, depth, time * ratio)
         self.redraw_later.start()
 
     def _runs_changed(self) -> None:
-        runs = {run.name: run for run in self.session.runs}
-        self._own_change = True
-        for name in [name for name in self.lines if name not in runs or self.lines[name].metadata["motion"] is not runs[name].motion]:
-            layer = self.lines.pop(name)
-            if layer in self.viewer.layers:
-                self.viewer.layers.remove(layer)
-        self._own_change = False
         if self.drawing is None:
             return
-        for run in runs.values():
-            if run.name not in self.lines and run.visible:
-                self._add_lines(run)
-        self._choose_raster()
-        shown = self.shown_run
-        if (shown.motion if shown is not None else None) is not self.drawing.motion:
+        self.lines.refresh()
+        if self._correction() is not self.drawing.motion:
             self.redraw_later.start()
 
-    def _add_lines(self, run: Run) -> None:
-        layer = Vectors(
-            self._segments(run.motion), name=run.name, edge_color=run.color, edge_width=self._line_width(), vector_style="line",
-            opacity=0.9, units=UNITS, axis_labels=("depth", "time"), metadata={"motion": run.motion}, visible=not self.display.corrected,
-        )  # fmt: skip
-        layer.events.visible.connect(self._seen)
-        self.lines[run.name] = layer
-        self._append(layer)
-
-    def _append(self, layer: Layer) -> None:
-        """Put a layer on top; the raster stays the one whose controls are shown."""
-        self.viewer.layers.append(layer)
-        if self.raw in self.viewer.layers:
-            self.viewer.layers.selection.active = self.raw
-
-    def _segments(self, motion: Motion) -> np.ndarray:
-        _height, width = self.viewer.canvas.size
-        low, high = self.view.time_at(-0.5 * width, width), self.view.time_at(1.5 * width, width)
-        vertices = min(1500, VERTICES // len(motion.spatial_bins_um))
-        return motion_segments(motion, self.display.um_per_s, (low, high), max(50, vertices))
-
-    def _line_width(self) -> float:
-        return LINE_PX / max(self.view.px_per_um, 1e-9)
-
-    def _draw_lines(self) -> None:
-        """Follow the camera: as many vertices and as wide as can be seen."""
-        for layer in self.lines.values():
-            segments = self._segments(layer.metadata["motion"])
-            if len(segments) and (segments.shape != layer.data.shape or not np.array_equal(segments, layer.data)):
-                layer.data = segments
-        for layer in (*self.lines.values(), self.boundaries):
-            if layer is not None and abs(layer.edge_width / self._line_width() - 1) > 0.1:
-                layer.edge_width = self._line_width()
-
-    def _draw_boundaries(self) -> None:
-        recording = self.session.recording
-        frames = recording.info.boundaries if recording is not None else ()
-        if self.boundaries is not None:
-            self._own_change = True
-            self.viewer.layers.remove(self.boundaries)
-            self.boundaries, self._own_change = None, False
-        if recording is not None and frames and self.drawing is not None:
-            segments = boundary_segments(recording.frames_to_times(np.array(frames)), self.drawing.grid.extent, self.display.um_per_s)
-            self.boundaries = Vectors(
-                segments, name="file boundaries", edge_color=self.theme.text, edge_width=self._line_width(), vector_style="line",
-                opacity=0.6, units=UNITS, axis_labels=("depth", "time"),
-            )  # fmt: skip
-            self._append(self.boundaries)
-
-    def _moved(self, event: Any = None) -> None:
-        if self.lines or self.boundaries is not None:
-            self.lines_later.start()
+    def _correction(self) -> Motion | None:
+        """Return the motion that the corrected raster is to be drawn with."""
+        run = self.shown_run
+        return run.motion if run is not None and run.motion.direction == "y" else None
 
     def _seen(self, event: Any) -> None:
         """Take over what is shown or hidden in napari's own layer list."""
-        if self._own_change:
-            return
-        layer = event.source
-        if layer is self.corrected:
-            self.display.corrected = layer.visible
-        elif layer is self.raw and layer.visible:
-            self.display.corrected = False
-        elif layer in self.lines.values():
-            self._set_visible(layer, layer.visible)
-
-    def _set_visible(self, layer: Layer, visible: bool) -> None:
-        shown = [replace(run, visible=visible) if self.lines.get(run.name) is layer else run for run in self.session.runs]
-        self.session.runs = tuple(shown)
+        if not self._own_change:
+            self.display.corrected = (event.source is self.corrected) == event.source.visible
 
     def _removed(self, event: Any) -> None:
         """Forget a layer that was deleted in napari's layer list."""
-        layer = event.value
         if self._own_change:
             return
-        if layer is self.raw:
+        if event.value is self.raw:
             self.raw = None
-        elif layer is self.corrected:
-            self.corrected = None
-        elif layer is self.boundaries:
-            self.boundaries = None
-        elif layer in self.lines.values():
-            self._set_visible(layer, False)
-            self.lines = {name: line for name, line in self.lines.items() if line is not layer}
+            self.forget_later.start()
+        elif event.value is self.corrected:
+            self.corrected, self.display.corrected = None, False
+
+    def _forget(self) -> None:
+        """Close the raster whose layer was deleted; not at once, as napari may be about to delete more layers."""
+        if self.viewer is not None and self.raw is None:
+            self.session.raster = None
 
     def _clear(self) -> None:
         self._own_change = True
-        for layer in (self.raw, self.corrected, self.boundaries, *self.lines.values()):
+        for layer in (self.raw, self.corrected):
             if layer is not None and layer in self.viewer.layers:
                 self.viewer.layers.remove(layer)
-        self.raw = self.corrected = self.boundaries = self.drawing = self._known = None
-        self.lines, self._own_change = {}, False
+        self._own_change = False
+        self.raw = self.corrected = self.drawing = self._known = None
+        self.lines.clear()
         self.worker.cancel()
 
     def _failed(self, sentence: str) -> None:
@@ -357,6 +273,7 @@ class RasterLayers(QObject):
 
 def _draw(last: Drawing | None, raster: PeakRaster, extent: Extent, um_per_s: float, weight: str, motion: Motion | None) -> Drawing:
     """Draw the levels that are kept whole, taking over from the last drawing what has not changed."""
+    _warm_up()
     grid, raw, corrected = None, None, None
     if (
         last is not None
@@ -372,3 +289,12 @@ def _draw(last: Drawing | None, raster: PeakRaster, extent: Extent, um_per_s: fl
     for level in (*raw, *(corrected or ())):
         level.prepare()
     return Drawing(grid, raw, corrected, motion)
+
+
+@functools.cache
+def _warm_up() -> None:
+    """Load, in a thread, what napari loads with its first layer: most of a second in which the window would stand still."""
+    import pandas  # noqa: F401
+    import pint
+
+    pint.get_application_registry().Unit("µm")

@@ -20,6 +20,7 @@ FINEST_UM = 0.25
 COARSEST_CELLS = 700
 KEPT_CELLS = 6_000_000
 LARGEST_CELLS = 50_000_000
+UNITS_AND_LABELS: dict[str, Any] = {"units": ("µm", "µm"), "axis_labels": ("depth", "time")}
 STEP = math.sqrt(2.0)
 TILE = (1024, 256)
 KEPT_TILES = 48
@@ -214,7 +215,7 @@ def placement(grid: Grid) -> dict[str, Any]:
     scale = ((e.d1 - e.d0) / rows, (e.t1 - e.t0) * grid.um_per_s / columns)
     # napari's translate is the centre of the first cell
     translate = (e.d0 + scale[0] / 2, e.t0 * grid.um_per_s + scale[1] / 2)
-    return {"scale": scale, "translate": translate, "units": ("µm", "µm"), "axis_labels": ("depth", "time")}
+    return {"scale": scale, "translate": translate, **UNITS_AND_LABELS}
 
 
 def motion_segments(motion: Motion, um_per_s: float, window: tuple[float, float] | None = None, vertices: int = 1500) -> np.ndarray:

@@ -10,7 +10,7 @@ from driftviewer.chunks import drain
 from driftviewer.data import Motion
 from driftviewer.errors import InputError
 from driftviewer.plugin.controller import COLORS, opening
-from driftviewer.plugin.levels import Extent, Grid, motion_segments, placement
+from driftviewer.plugin.levels import UNITS_AND_LABELS, Extent, Grid, motion_segments, placement
 from driftviewer.raster import PeakRaster
 from driftviewer.recording.open import can_open
 from driftviewer.recording.sidecar import DATA_SUFFIXES, sidecar_of
@@ -69,6 +69,5 @@ def layer_data(raster: PeakRaster, motions: dict[str, Motion]) -> list[LayerData
     layers: list[LayerData] = [(grid.levels(), {**image, **placement(grid)}, "image")]
     for (name, motion), color in zip(motions.items(), COLORS, strict=False):
         lines = {"name": name, "edge_color": color, "vector_style": "line", "edge_width": (extent.d1 - extent.d0) / 500}
-        shared = {key: placement(grid)[key] for key in ("units", "axis_labels")}
-        layers.append((motion_segments(motion, um_per_s, vertices=700), {**lines, **shared}, "vectors"))
+        layers.append((motion_segments(motion, um_per_s, vertices=700), {**lines, **UNITS_AND_LABELS}, "vectors"))
     return layers

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QSlider, QWidget
+from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QFileDialog, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QSlider, QWidget
 
 from driftviewer.state.display import Display
 from driftviewer.state.session import Session
@@ -26,11 +26,20 @@ class ViewBar(QWidget):
         State it shows and writes to.
     fit, flicker : callable
         Show all of the raster; swap raw and corrected.
+    save : callable
+        Saves a run, by its index, in a folder.
     """
 
-    def __init__(self, session: Session, display: Display, fit: Callable[[], None], flicker: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        session: Session,
+        display: Display,
+        fit: Callable[[], None],
+        flicker: Callable[[], None],
+        save: Callable[[int, str], None],
+    ) -> None:
         super().__init__()
-        self.session, self.display = session, display
+        self.session, self.display, self._save = session, display, save
         self.weight = QComboBox()
         for label, value in (("amplitude", "amplitude"), ("number of peaks", "count")):
             self.weight.addItem(label, value)
@@ -61,6 +70,9 @@ class ViewBar(QWidget):
         self.run.setToolTip("Whose correction is shown")
         self.run.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
         self.run.activated.connect(self._choose_run)
+        self.save = QPushButton("Save…")
+        self.save.setToolTip("Save the motion, peaks and parameters of this run in a new folder, as SpikeInterface reads it")
+        self.save.clicked.connect(self._ask_folder)
         self._lay_out()
         for signal in (
             session.events.runs,
@@ -92,6 +104,7 @@ class ViewBar(QWidget):
             widget.setEnabled(self.session.raster is not None)
         self.corrected.setEnabled(bool(runs))
         self.run.setEnabled(bool(runs))
+        self.save.setEnabled(0 <= display.shown_run < len(runs))
 
     def set_theme(self, theme: Theme) -> None:
         """Nothing here has colours of its own."""
@@ -102,10 +115,25 @@ class ViewBar(QWidget):
     def _choose_run(self, index: int) -> None:
         self.display.shown_run = index
 
+    def _ask_folder(self) -> None:
+        folder, _ = QFileDialog.getSaveFileName(self, "Save the run as a folder", "motion")
+        if folder:
+            self._save(self.display.shown_run, folder)
+
     def _lay_out(self) -> None:
         row = QHBoxLayout(self)
         row.setContentsMargins(6, 2, 6, 2)
-        parts: tuple[Any, ...] = ("Brightness", self.weight, "Stretch", self.slider, self.box, self.fit, self.corrected, self.run)
+        parts: tuple[Any, ...] = (
+            "Brightness",
+            self.weight,
+            "Stretch",
+            self.slider,
+            self.box,
+            self.fit,
+            self.corrected,
+            self.run,
+            self.save,
+        )
         for part in parts:
             row.addWidget(QLabel(part) if isinstance(part, str) else part)
         row.setStretch(parts.index(self.slider), 1)

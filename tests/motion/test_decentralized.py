@@ -132,7 +132,7 @@ def test_progress_rises_to_one(make_activity):
     seen = []
     steps = Decentralized(bin_s=4.0).estimate(make_activity(sine))
     for progress in steps:
-        assert isinstance(progress, Progress) and progress.step == "estimate_motion"
+        assert isinstance(progress, Progress) and progress.step == "estimate motion"
         seen.append(progress.done / progress.total)
     assert len(seen) > 50 and seen == sorted(seen) and seen[-1] == pytest.approx(1)
 

@@ -5,7 +5,6 @@ from driftviewer.motion.likelihood import _Density, _Peaks, _place, _Prior, refi
 CENTERS = np.array([0.0, 500.0, 1000.0])
 
 
-
 def gradient_shift(t, d):
     return 15 * np.sin(t / 15) * (0.5 + d / 1000)
 

@@ -7,7 +7,6 @@ from driftviewer.motion.pairwise import BLOCK, Pairs, block_offsets, cross_corre
 BIN_UM = 5.0
 
 
-
 def profiles(displacement_um: np.ndarray, depth_bins: int = 200) -> np.ndarray:
     template = gaussian_filter1d(np.random.default_rng(0).random(depth_bins), 2.0)
     return np.stack([shift(template, d / BIN_UM, mode="nearest") for d in displacement_um]).astype(np.float32)

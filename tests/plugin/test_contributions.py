@@ -7,6 +7,7 @@ import pytest
 
 pytest.importorskip("napari")
 import napari.layers
+from napari.utils._proxies import PublicOnlyProxy
 from npe2 import PluginManifest
 
 import driftviewer.plugin
@@ -78,13 +79,14 @@ def test_the_reader_opens_in_the_panels_of_a_viewer(make_napari_viewer, qtbot, p
     cockpit.close()
 
 
-@pytest.mark.parametrize("name", ["motion", "recording", "runs", "traces"])
-def test_a_panel_can_be_added_to_any_viewer(make_napari_viewer, name):
+@pytest.mark.parametrize("title", ["Motion", "Recording", "Runs", "Traces"])
+def test_a_panel_can_be_added_to_any_viewer(make_napari_viewer, title):
     viewer = make_napari_viewer()
-    panel = getattr(contributions, name)(viewer)
-    viewer.window.add_dock_widget(panel, name=name)
+    cls = getattr(contributions, f"{title}Panel")
+    panel = cls(PublicOnlyProxy(viewer))
+    viewer.window.add_dock_widget(panel, name=title)
     cockpit = cockpit_of(viewer)
-    assert panel in cockpit.docks.panels and not cockpit.own
+    assert panel.panel in cockpit.docks.panels and not cockpit.own and cockpit.viewer is viewer
     assert not cockpit.frame.welcome.isVisibleTo(cockpit.frame.ground)
     cockpit.close()
 

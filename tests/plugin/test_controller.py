@@ -63,6 +63,9 @@ def test_saved_runs_open_again(controller, recording_folder, tmp_path):
     controller.run()
     run = finish(controller).runs[0]
     controller.save_run(0, tmp_path / "out")
+    assert "is saved" in controller.session.notice
+    controller.save_run(0, tmp_path / "out")
+    assert "not empty" in controller.session.notice
     controller.open_path(tmp_path / "out")
     session = finish(controller)
     np.testing.assert_array_equal(session.runs[0].motion.displacement, run.motion.displacement)

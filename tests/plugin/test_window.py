@@ -2,6 +2,7 @@
 
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from driftviewer.errors import InputError
 from driftviewer.plugin.app import Cockpit, cockpit_of
 from driftviewer.plugin.controller import opening
 from driftviewer.raster import PeakRaster
+from driftviewer.recording.protocol import Recording, RecordingInfo
 from driftviewer.state.session import Run
 
 DRIFT = 40.0
@@ -103,14 +105,14 @@ def test_the_view_maps_pixels_to_seconds_and_micrometres(filled):
 
 def test_lines_of_a_run_lie_on_the_drift(filled, qtbot):
     with_run(filled, qtbot)
-    lines = filled.layers.lines["one"]
+    lines = filled.layers.lines.by_run["one"]
     stretch = filled.display.um_per_s
     starts = lines.data[:, 0]
     expected = 500.0 + filled.truth.displacement_at(starts[:, 1] / stretch, 500.0)
     np.testing.assert_allclose(starts[:, 0], expected, atol=1e-3)
     assert starts[:, 0].max() - starts[:, 0].min() > 1.8 * DRIFT
     filled.session.runs = ()
-    qtbot.waitUntil(lambda: not filled.layers.lines, timeout=5_000)
+    qtbot.waitUntil(lambda: not filled.layers.lines.by_run, timeout=5_000)
     assert "one" not in filled.viewer.layers
 
 
@@ -125,12 +127,12 @@ def test_flicker_swaps_the_rasters_within_a_tenth_of_a_second(filled, qtbot):
     with_run(filled, qtbot)
     layers = filled.layers
     filled.controller.flicker()
-    assert layers.corrected.visible and not layers.raw.visible and not layers.lines["one"].visible
+    assert layers.corrected.visible and not layers.raw.visible and not layers.lines.by_run["one"].visible
     began = time.perf_counter()
     filled.controller.flicker()
     QApplication.processEvents()
     assert time.perf_counter() - began < 0.5
-    assert layers.raw.visible and not layers.corrected.visible and layers.lines["one"].visible
+    assert layers.raw.visible and not layers.corrected.visible and layers.lines.by_run["one"].visible
 
 
 def test_the_key_flickers_and_says_when_there_is_nothing_to_compare(filled, qtbot):
@@ -149,7 +151,7 @@ def test_stretch_keeps_the_time_in_the_middle_and_redraws(filled, qtbot):
     low, high = filled.layers.raw.extent.world
     extent = filled.layers.drawing.grid.extent
     assert high[1] - low[1] == pytest.approx((extent.t1 - extent.t0) * before * 1.5, rel=1e-2)
-    line = filled.layers.lines["one"].data
+    line = filled.layers.lines.by_run["one"].data
     assert (line[:, 0, 1] + line[:, 1, 1]).max() == pytest.approx(199.5 * before * 1.5, rel=1e-2)
 
 
@@ -162,10 +164,10 @@ def test_stretching_at_the_ruler_keeps_the_time_under_the_pointer(filled):
 
 def test_hiding_lines_in_the_layer_list_hides_the_run(filled, qtbot):
     with_run(filled, qtbot)
-    filled.layers.lines["one"].visible = False
+    filled.layers.lines.by_run["one"].visible = False
     assert not filled.session.runs[0].visible
-    filled.viewer.layers.remove(filled.layers.lines["one"])
-    assert len(filled.session.runs) == 1 and not filled.layers.lines
+    filled.viewer.layers.remove(filled.layers.lines.by_run["one"])
+    assert len(filled.session.runs) == 1 and not filled.layers.lines.by_run
 
 
 def test_brush_and_click_are_shared(filled):
@@ -279,7 +281,7 @@ def test_sorted_peaks_alone_give_an_estimate(cockpit, qtbot, tmp_path):
     found = run.motion.displacement_at(times[::50], 500.0) - motion.displacement_at(times[::50], 500.0)
     assert np.median(np.abs(found - np.median(found))) < 3
     assert run.verdict.startswith("helps")
-    qtbot.waitUntil(lambda: run.name in cockpit.layers.lines and cockpit.layers.corrected is not None, timeout=10_000)
+    qtbot.waitUntil(lambda: run.name in cockpit.layers.lines.by_run and cockpit.layers.corrected is not None, timeout=10_000)
 
 
 def test_a_path_that_is_no_recording_raises_a_sentence(tmp_path):
@@ -293,3 +295,45 @@ def test_contrast_set_on_one_raster_holds_for_the_other(filled, qtbot):
     filled.layers.raw.contrast_limits = (0.1, 2.5)
     filled.layers.corrected.gamma = 0.5
     assert filled.layers.corrected.contrast_limits == [0.1, 2.5] and filled.layers.raw.gamma == 0.5
+
+
+def test_boundaries_between_files_are_drawn(filled, qtbot):
+    info = RecordingInfo.create(1000.0, 200_000, "int16", [[0.0, 100.0], [0.0, 900.0]], boundaries=(80_000,))
+
+    class Two(Recording):
+        def read(self, start, end):
+            return np.zeros((end - start, 2), np.int16)
+
+        def describe(self):
+            return {}
+
+    filled.session.recording = Two(info)
+    qtbot.waitUntil(lambda: filled.layers.lines.boundaries is not None, timeout=10_000)
+    start = filled.layers.lines.boundaries.data[0, 0]
+    assert start[1] == pytest.approx(80.0 * filled.display.um_per_s)
+
+
+def test_deleting_the_corrected_raster_brings_the_raw_one_back(filled, qtbot):
+    with_run(filled, qtbot)
+    filled.controller.flicker()
+    filled.viewer.layers.remove(filled.layers.corrected)
+    assert filled.layers.raw.visible and not filled.display.corrected
+    filled.session.raster = None
+    qtbot.waitUntil(lambda: not filled.viewer.layers, timeout=5_000)
+    assert filled.frame.welcome.isVisibleTo(filled.frame.ground)
+
+
+def test_motion_across_the_probe_does_not_shift_depths(filled, qtbot):
+    across = replace(filled.truth, direction="x")
+    filled.session.runs = (Run("across", across, "#ff9f1c"),)
+    filled.display.shown_run = 0
+    qtbot.wait(600)
+    assert filled.layers.corrected is None and not filled.layers.redraw_later.isActive()
+
+
+def test_deleting_all_layers_closes_the_raster(filled, qtbot):
+    with_run(filled, qtbot)
+    filled.viewer.layers.clear()
+    qtbot.waitUntil(lambda: filled.session.raster is None, timeout=5_000)
+    qtbot.wait(300)
+    assert not filled.viewer.layers and filled.frame.welcome.isVisibleTo(filled.frame.ground)
