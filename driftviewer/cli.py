@@ -211,10 +211,9 @@ def _demo(args: argparse.Namespace) -> int:
 
 
 def _summary(info: "MotionInfo", folder: Path) -> tuple[dict[str, Any], list[str]]:
-    from driftviewer.quality import drift_score
+    from driftviewer.report import score_run
 
-    rate = float(info.parameters["sampling_frequency"])
-    score = drift_score(info.peaks, info.peak_locations, info.motion, sampling_frequency=rate)
+    score = score_run(info)
     windows, bins = len(info.motion.spatial_bins_um), len(info.motion.temporal_bins_s)
     value = {"folder": folder, "peaks": len(info.peaks), "time_bins": bins, "windows": windows, "notes": info.notes}
     value |= {"run_times": info.run_times, "score": score.to_dict(), "verdict": score.verdict}

@@ -193,7 +193,8 @@ def _parameters(pipeline: Pipeline, preset: str, job: Job, recording: Recording)
     if pipeline.select.name == "all":
         kwargs["select_kwargs"] = {}
     job_kwargs = {"n_jobs": job.n_jobs, "chunk_duration": job.chunk_duration}
-    return {"preset": preset, **kwargs, "job_kwargs": job_kwargs, "sampling_frequency": recording.info.sampling_frequency}
+    clock = {"sampling_frequency": recording.info.sampling_frequency, "t_start": recording.info.t_start}
+    return {"preset": preset, **kwargs, "job_kwargs": job_kwargs, **clock}
 
 
 def build_pipeline(preset: str | Pipeline, changes: Mapping[str, Mapping[str, Any] | None]) -> Pipeline:

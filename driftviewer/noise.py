@@ -8,10 +8,16 @@ import numpy as np
 from driftviewer.chunks import Progress, Steps, drain
 from driftviewer.errors import InputError
 from driftviewer.median import finite_median
-from driftviewer.recording.protocol import Recording
+from driftviewer.recording.protocol import DerivedRecording, Recording
 
 MAD_TO_SD = 0.6744897501960817
 """Median absolute deviation of a standard normal variable."""
+
+WORSE_BY = {"missing": 0.05, "clipped": 0.2}
+"""By which share of its samples a channel must be worse than the best one to be left out: what befalls all channels at once
+is a stretch of time to pass over, not a fault of each."""
+FEWEST_STEPS = 8
+"""Integers that span fewer steps are coarse; many lie at their extremes without any clipping."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,23 +67,29 @@ def noise_steps(recording: Recording, num_chunks: int = 20, chunk_ms: float = 50
     if frames * num_chunks >= total:
         starts = np.arange(0, total, frames)
     channels = recording.info.num_channels
-    sums, clipped, varying = np.zeros(channels), np.zeros(channels), np.zeros(channels)
-    finite = np.ones(channels, bool)
-    for done, start in enumerate(starts):
+    sums, missing, clipped, varying = np.zeros((4, channels))
+    source = _source(recording)
+    for done, start in enumerate(starts.tolist()):
         yield Progress("measure noise", done, len(starts))
-        block = np.array(recording.read(int(start), int(min(start + frames, total))).T, dtype=np.float32, order="C")
-        finite &= np.isfinite(block).all(axis=1)
-        low, high = block.min(axis=1), block.max(axis=1)
-        # excerpts of digital silence tell nothing of the noise; one sample at either extreme is no clipping
-        varies = low < high
+        end = min(start + frames, total)
+        block = _block(recording, start, end)
+        lost, varies, extreme = _look_at(block, recording.info.dtype)
+        if source is not recording:
+            # filters and references hide clipping
+            extreme = np.maximum(extreme, _look_at(_block(source, start, end), source.info.dtype)[2])
+        # excerpts of digital silence tell nothing of the noise
+        varies &= lost < 0.5
         varying += varies
-        clipped += varies * (((block == low[:, None]) | (block == high[:, None])).sum(axis=1) - 2) / block.shape[1]
-        sums += _mad(block) / MAD_TO_SD
+        missing += lost / len(starts)
+        clipped += varies * extreme
+        sums += varies * _mad(block) / MAD_TO_SD
     levels, clipped = sums / np.maximum(varying, 1), clipped / np.maximum(varying, 1)
+    not_finite = (missing > missing.min() + WORSE_BY["missing"]) | ((varying == 0) & (missing > 0))
+    rest = ~not_finite & (varying > 0)
     faults = {
-        "hold values that are not finite": ~finite,
-        "are flat (dead or disconnected)": finite & (varying == 0),
-        "are saturated": finite & (clipped > 0.2),
+        "hold values that are not finite": not_finite,
+        "are flat (dead or disconnected)": ~not_finite & (varying == 0),
+        "are saturated": rest & (clipped > np.min(clipped, where=rest, initial=0.3) + WORSE_BY["clipped"]),
     }
     # a channel that is quiet for most of the time (digital silence) has no MAD, yet it is not flat
     faults["are constant for most of the time"] = (levels <= 0) & ~np.logical_or.reduce(list(faults.values()))
@@ -86,7 +98,35 @@ def noise_steps(recording: Recording, num_chunks: int = 20, chunk_ms: float = 50
     if not usable.any():
         found = "; ".join(notes)
         raise InputError(f"{recording.info.name} has no usable channel: {found}. Check the file, its dtype and its channel count.")
+    if missing[usable].any():
+        share = 100 * missing[usable].max()
+        notes += (f"up to {share:.2g} % of the samples of the channels used are not finite; no spikes are seen there",)
     return Noise(np.where(usable, levels, 1.0), usable, notes)
+
+
+def _source(recording: Recording) -> Recording:
+    """Return what a recording is computed from, with the same channels; the recording itself if it is not computed."""
+    while isinstance(recording, DerivedRecording) and recording.parent.info.num_channels == recording.info.num_channels:
+        recording = recording.parent
+    return recording
+
+
+def _block(recording: Recording, start: int, end: int) -> np.ndarray:
+    # values beyond the range of float32 become infinite, and are found as such
+    with np.errstate(over="ignore"):
+        return np.array(recording.read(start, end).T, dtype=np.float32, order="C")
+
+
+def _look_at(block: np.ndarray, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return of each channel of (C, T) the share that is not finite, whether it varies, and the share at its extremes."""
+    finite = np.isfinite(block)
+    low = np.min(block, axis=1, where=finite, initial=np.inf)
+    high = np.max(block, axis=1, where=finite, initial=-np.inf)
+    # one sample at either extreme is no clipping
+    extreme = (((block == low[:, None]) | (block == high[:, None])).sum(axis=1) - 2) / block.shape[1]
+    if dtype.kind in "iu":
+        extreme[~(high - low >= FEWEST_STEPS)] = 0
+    return 1 - finite.mean(axis=1), low < high, extreme
 
 
 @numba.njit(nogil=True, cache=True)

@@ -44,7 +44,13 @@ class DriftScore:
 
 
 def drift_score(
-    peaks: np.ndarray, peak_locations: np.ndarray, motion: Motion, *, recording: Any = None, sampling_frequency: float = 30_000.0
+    peaks: np.ndarray,
+    peak_locations: np.ndarray,
+    motion: Motion,
+    *,
+    recording: Any = None,
+    sampling_frequency: float = 30_000.0,
+    t_start: float = 0.0,
 ) -> DriftScore:
     """Judge a motion by the peaks it was estimated from.
 
@@ -56,8 +62,8 @@ def drift_score(
         To be judged.
     recording : Recording, optional
         Tells the times of the peaks.
-    sampling_frequency : float
-        Hz; used where no recording is given.
+    sampling_frequency, t_start : float
+        Hz, and time of frame 0 on the motion's clock, s; used where no recording is given.
 
     Returns
     -------
@@ -67,7 +73,7 @@ def drift_score(
     if recording is not None and hasattr(recording, "frames_to_times"):
         times = recording.frames_to_times(peaks["sample_index"])
     else:
-        times = peaks["sample_index"] / (sampling_frequency if recording is None else recording.get_sampling_frequency())
+        times = peaks["sample_index"] / (sampling_frequency if recording is None else recording.get_sampling_frequency()) + t_start
     depths = peak_locations[motion.direction].astype(np.float64)
     good = np.isfinite(depths)
     return score_raster(PeakRaster(times[good], depths[good], np.abs(peaks["amplitude"][good])), motion)

@@ -45,13 +45,13 @@ class PeakRaster:
 
     @property
     def time_range(self) -> tuple[float, float]:
-        """Time of the first and of the last peak, s."""
-        return (float(self.times_s[0]), float(self.times_s[-1])) if len(self) else (0.0, 1.0)
+        """Time of the first and of the last peak, s; never an empty range."""
+        return _range(float(self.times_s[0]), float(self.times_s[-1])) if len(self) else (0.0, 1.0)
 
     @property
     def depth_range(self) -> tuple[float, float]:
-        """Depth of the deepest and of the highest peak, µm."""
-        return (float(self.depths_um.min()), float(self.depths_um.max())) if len(self) else (0.0, 1.0)
+        """Depth of the deepest and of the highest peak, µm; never an empty range."""
+        return _range(float(self.depths_um.min()), float(self.depths_um.max())) if len(self) else (0.0, 1.0)
 
     def render(
         self,
@@ -98,6 +98,11 @@ class PeakRaster:
     def contrast(self, image: np.ndarray, percentile: float = 99.0) -> float:
         """Return the value that should be drawn brightest: a percentile of the cells that hold something."""
         return bright_level(image, percentile)
+
+
+def _range(low: float, high: float) -> tuple[float, float]:
+    """Widen a range that a single peak, or a single row of contacts, leaves empty."""
+    return (low, high) if low < high else (low - 0.5, low + 0.5)
 
 
 def bright_level(image: np.ndarray, percentile: float = 99.0) -> float:

@@ -48,7 +48,7 @@ def write_report(folder: str | Path, output: str | Path | None = None) -> Path:
 
 def render_report(info: MotionInfo, title: str) -> str:
     """Return the page as text."""
-    raster, score = _raster(info), _score(info)
+    raster, score = _raster(info), score_run(info)
     figures = [
         ("Raster before and after correction", _raster_figure(raster, info.motion)),
         ("Motion of each depth window", _lines_figure(info.motion)),
@@ -64,11 +64,11 @@ def render_report(info: MotionInfo, title: str) -> str:
 
 
 def _raster(info: MotionInfo) -> PeakRaster:
-    times = info.peaks["sample_index"] / float(info.parameters.get("sampling_frequency") or 30_000.0)
-    return PeakRaster(times, info.peak_locations[info.motion.direction], info.peaks["amplitude"])
+    return PeakRaster(info.peak_times_s, info.peak_locations[info.motion.direction], info.peaks["amplitude"])
 
 
-def _score(info: MotionInfo) -> DriftScore:
+def score_run(info: MotionInfo) -> DriftScore:
+    """Judge a run's motion by its own peaks."""
     return score_raster(_raster(info), info.motion)
 
 

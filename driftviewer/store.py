@@ -60,6 +60,12 @@ class MotionInfo:
             raise KeyError(name)
         return getattr(self, name)
 
+    @property
+    def peak_times_s(self) -> np.ndarray:
+        """Times (N,) of the peaks on the motion's clock, s; at 30 kHz from zero where the folder does not tell."""
+        rate = float(self.parameters.get("sampling_frequency") or 30_000.0)
+        return np.asarray(self.peaks["sample_index"] / rate + float(self.parameters.get("t_start") or 0.0))
+
     def keys(self) -> tuple[str, ...]:
         """Return the names that SpikeInterface's dictionary has."""
         return ("parameters", "run_times", "peaks", "peak_locations", "motion")

@@ -5,6 +5,7 @@ import pytest
 
 from driftviewer.errors import InputError
 from driftviewer.noise import MAD_TO_SD, measure_noise
+from driftviewer.preprocess.chain import parse_chain, preprocess
 from driftviewer.recording.protocol import Recording, RecordingInfo
 
 SIGMAS = np.array([5.0, 10.0, 20.0, 40.0, 13.0])
@@ -72,7 +73,7 @@ def test_faults_are_told_apart(traces, dtype):
     traces[:1000, 3] -= 97
     wanted = [True, False, False, False, True]
     if dtype == np.float32:
-        traces[100, 4], wanted[4] = np.nan, False
+        traces[:6000, 4], wanted[4] = np.nan, False
     noise = measure_noise(ArrayRecording(traces.astype(dtype)))
     assert noise.usable.tolist() == wanted
     assert (noise.levels[~noise.usable] == 1).all()
@@ -80,6 +81,28 @@ def test_faults_are_told_apart(traces, dtype):
     for what in ("flat", "saturated", "constant for most of the time") + (("not finite",) if dtype == np.float32 else ()):
         assert what in words
     assert "1 of 5 channels" in words
+
+
+@pytest.mark.parametrize("value", [np.nan, -np.inf])
+def test_a_burst_in_all_channels_is_passed_over(traces, value):
+    traces[15000:30000] = value
+    traces[40000, 2] = value
+    noise = measure_noise(ArrayRecording(traces))
+    np.testing.assert_allclose(noise.levels, SIGMAS, rtol=0.02)
+    assert noise.usable.all() and "25 % of the samples" in noise.notes[0]
+
+
+def test_clipping_is_seen_behind_a_filter(traces):
+    raw = np.clip(np.rint(traces), -200, 300).astype(np.int16)
+    raw[:, 2] = np.where(raw[:, 2] > 100, 32767, -32768)
+    noise = measure_noise(preprocess(ArrayRecording(raw), parse_chain("highpass_filter,common_reference")))
+    assert noise.usable.tolist() == [True, True, False, True, True] and "saturated" in noise.notes[0]
+
+
+def test_coarse_integers_are_not_saturated():
+    coarse = np.rint(0.9 * np.random.default_rng(0).standard_normal((30000, 4))).astype(np.int16)
+    coarse[:, 0] *= 20
+    assert measure_noise(ArrayRecording(coarse)).usable.all()
 
 
 def test_no_usable_channel():

@@ -1,6 +1,7 @@
 """Raster and corrected raster as layers that follow the state."""
 
 import functools
+import importlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -294,7 +295,5 @@ def _draw(last: Drawing | None, raster: PeakRaster, extent: Extent, um_per_s: fl
 @functools.cache
 def _warm_up() -> None:
     """Load, in a thread, what napari loads with its first layer: most of a second in which the window would stand still."""
-    import pandas  # noqa: F401
-    import pint
-
-    pint.get_application_registry().Unit("µm")
+    importlib.import_module("pandas")
+    importlib.import_module("pint").get_application_registry().Unit("µm")
