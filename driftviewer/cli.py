@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(arguments)
     level = logging.DEBUG if args.debug else logging.WARNING
     logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    with warnings.catch_warnings():
+        if not args.debug:
+            warnings.simplefilter("ignore")
+        return _guarded(args)
+
+
+def _guarded(args: argparse.Namespace) -> int:
+    """Run the command and turn whatever goes wrong into one sentence."""
     try:
         return int(args.run(args) or 0)
     except KeyboardInterrupt:
@@ -36,6 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except InputError as error:
         return _failed(args, str(error))
+    except MemoryError as error:
+        return _failed(args, f"Out of memory ({error}); close other programs, or give a shorter --chunk-duration or fewer --n-jobs.")
     except Exception as error:  # noqa: BLE001 - the last resort: one clear line, the rest with --debug
         return _failed(args, f"{type(error).__name__}: {error} (run again with --debug for the details)")
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,11 @@ def run_steps(
         Name to note down in the parameters.
     """
     job = job or Job()
-    store = ResultFolder(folder) if folder is not None else None
+    with ResultFolder(folder) if folder is not None else nullcontext() as store:
+        return (yield from _compute(recording, pipeline, job, store, preset))
+
+
+def _compute(recording: Recording, pipeline: Pipeline, job: Job, store: ResultFolder | None, preset: str) -> Steps[MotionInfo]:
     run = _Run(recording, pipeline, job, store)
     peaks, locations = yield from run.peaks_and_locations()
     motion = yield from run.estimate(peaks, locations)
@@ -51,7 +56,8 @@ def run_steps(
     parameters = _parameters(pipeline, preset, job, recording)
     info = MotionInfo(parameters, times, peaks, locations, motion, tuple(dict.fromkeys(notes)), pipeline.to_dict())
     if store is not None:
-        record = {"keys": run.keys, "pipeline": pipeline.to_dict(), "recording": run.identity, "notes": list(info.notes)}
+        record = {"keys": run.keys, "pipeline": pipeline.to_dict(), "recording": run.identity, "notes": list(info.notes),
+                  "kept_notes": {run.keys["peak_locations"]: list(run.notes)}}  # fmt: skip
         yield Progress("save", 0, 1)
         store.publish(info, record)
         yield Progress("save", 1, 1)
@@ -70,11 +76,14 @@ class _Run:
         self.notes: tuple[str, ...] = ()
 
     def peaks_and_locations(self) -> Steps[tuple[np.ndarray, np.ndarray]]:
-        peaks, locations = self._kept("peaks"), self._kept("peak_locations")
-        if peaks is not None and locations is not None:
+        peaks, locations = self._kept("peaks", PEAK_DTYPE), self._kept("peak_locations", self.pipeline.localize.location_dtype)
+        if self.store and peaks is not None and locations is not None and len(peaks) == len(locations):
+            self.notes = self.store.notes(self.keys["peak_locations"])
             return peaks, locations
         noise = yield from noise_steps(self.recording, seed=self.pipeline.seed)
         self.notes = noise.notes
+        if self.store:
+            self.store.keep_notes(self.keys["peak_locations"], noise.notes)
         if self.pipeline.select.name == "all":
             peaks, locations = yield from self._fused(noise)
         else:
@@ -132,8 +141,9 @@ class _Run:
         self.times["estimate_motion"] = time.perf_counter() - began
         return motion
 
-    def _kept(self, name: str) -> np.ndarray | None:
-        return self.store.find(name, self.keys[name]) if self.store else None
+    def _kept(self, name: str, dtype: np.dtype) -> np.ndarray | None:
+        found = self.store.find(name, self.keys[name]) if self.store else None
+        return found if found is not None and found.dtype == dtype and found.ndim == 1 else None
 
     def _keep(self, name: str, array: np.ndarray) -> None:
         if self.store:

@@ -1,6 +1,7 @@
 """Motion from spikes whose recording is not at hand: a Phy or Kilosort folder, or a folder of peaks."""
 
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +51,16 @@ def peaks_steps(found: SortedPeaks, pipeline: Pipeline, folder: str | Path | Non
     preset : str
         Name to note down in the parameters.
     """
-    store = ResultFolder(folder) if folder is not None else None
+    with ResultFolder(folder) if folder is not None else nullcontext() as store:
+        info = yield from _estimate(found, pipeline, preset)
+        if store is not None:
+            yield Progress("save", 0, 1)
+            record = {"keys": {}, "pipeline": pipeline.to_dict(), "recording": {"name": found.name}, "notes": list(info.notes)}
+            store.publish(info, record)
+    return info
+
+
+def _estimate(found: SortedPeaks, pipeline: Pipeline, preset: str) -> Steps[MotionInfo]:
     peaks, locations, rate = peaks_of(found)
     began = time.perf_counter()
     motion = yield from pipeline.estimate.estimate(activity_of(found))
@@ -58,8 +68,4 @@ def peaks_steps(found: SortedPeaks, pipeline: Pipeline, folder: str | Path | Non
     kwargs = {"estimate_motion_kwargs": pipeline.estimate.to_dict(), "interpolate_motion_kwargs": pipeline.interpolate.to_dict()}
     empty: dict[str, dict[str, object]] = {name: {} for name in ("detect_kwargs", "select_kwargs", "localize_peaks_kwargs", "job_kwargs")}
     parameters = {"preset": preset, **empty, **kwargs, "sampling_frequency": rate}
-    info = MotionInfo(parameters, times, peaks, locations, motion, (*found.notes, *motion.notes), pipeline.to_dict())
-    if store is not None:
-        yield Progress("save", 0, 1)
-        store.publish(info, {"keys": {}, "pipeline": pipeline.to_dict(), "recording": {"name": found.name}, "notes": list(info.notes)})
-    return info
+    return MotionInfo(parameters, times, peaks, locations, motion, (*found.notes, *motion.notes), pipeline.to_dict())

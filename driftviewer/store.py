@@ -2,16 +2,18 @@
 
 A folder holds SpikeInterface's files (`parameters.json`, `run_times.json`, `peaks.npy`, `peak_locations.npy`, `motion/`)
 and ours beside them: `driftviewer.json` with the cache key of each step, and more of the motion in `motion/`. While a run
-is under way its pieces lie in `.partial/`; the finished files are moved into place at the end, the record last.
+is under way its pieces lie in `.partial/`; the result is written there whole and then moved into place, the record last.
 """
 
+import importlib
 import shutil
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -142,6 +144,8 @@ def load_motion_info(folder: str | Path) -> MotionInfo:
         The folder is missing, half-written, or its files do not fit each other.
     """
     folder = Path(folder)
+    if (folder / ".partial").is_dir() and not (folder / RECORD).exists():
+        raise InputError(f"{folder} is half-written: a run there has not finished; run the same correction again to complete it.")
     motion = load_motion(folder)
     peaks, locations = (load_array(folder / f"{name}.npy") for name in ("peaks", "peak_locations"))
     if len(peaks) != len(locations) or peaks.dtype.names is None or not set(PEAK_DTYPE.names or ()) <= set(peaks.dtype.names):
@@ -156,26 +160,52 @@ def load_motion_info(folder: str | Path) -> MotionInfo:
 class ResultFolder:
     """The folder of a run: finds what an earlier run left, keeps the pieces of this one, and publishes the result.
 
+    As a context manager it keeps other runs out, finishes a publication that was interrupted, and leaves no empty folder behind.
+
     Raises
     ------
     InputError
-        `root` is a file, or cannot be written.
+        `root` is a file, cannot be written, or another run is writing to it.
     """
 
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root)
+        self.partial, self._staged = self.root / ".partial", self.root / ".partial" / "result"
+        self._lock: BinaryIO | None = None
+        try:
+            self._refuse_foreign()
+            self.partial.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise cannot_write(self.root, error) from error
+
+    def _refuse_foreign(self) -> None:
         if self.root.exists() and not self.root.is_dir():
             raise InputError(f"{self.root} is a file; give a folder for the results.")
-        foreign = self.root.is_dir() and any(self.root.iterdir()) and not (self.root / ".partial").exists()
+        foreign = self.root.is_dir() and any(self.root.iterdir()) and not self.partial.exists()
         if foreign and not (self.root / RECORD).exists():
             raise InputError(
                 f"{self.root} holds files that driftviewer did not write; give a new folder, so that nothing of yours is overwritten."
             )
-        self.partial = self.root / ".partial"
+
+    def __enter__(self) -> "ResultFolder":
         try:
-            self.partial.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise cannot_write(self.root, error) from error
+            self._lock = open(self.partial / "lock", "wb")
+            _lock_file(self._lock, self.root)
+            self._install()
+        except BaseException as error:
+            self.__exit__()
+            if isinstance(error, OSError):
+                raise cannot_write(self.root, error) from error
+            raise
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._lock is not None:
+            self._lock.close()
+        with suppress(OSError):
+            if [path.name for path in self.partial.iterdir()] == ["lock"]:
+                shutil.rmtree(self.partial)
+                self.root.rmdir()
 
     def record(self) -> dict[str, Any]:
         """Return the record of the last finished run; empty if there is none or it is damaged."""
@@ -217,12 +247,49 @@ class ResultFolder:
         """Keep what a pass found between two frames."""
         write_atomic(self.partial / f"{key[:16]}-{start_frame}-{end_frame}.npz", lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]
 
+    def keep_notes(self, key: str, notes: Iterable[str]) -> None:
+        """Keep what was noted while the arrays of that key were made."""
+        save_json(self.partial / f"notes-{key[:16]}.json", list(notes))
+
+    def notes(self, key: str) -> tuple[str, ...]:
+        """Return the notes kept under a key by an earlier run, finished or not; none if they are damaged."""
+        try:
+            found = self.record().get("kept_notes", {}).get(key) or load_json(self.partial / f"notes-{key[:16]}.json")
+        except (InputError, AttributeError):
+            return ()
+        return tuple(map(str, found)) if isinstance(found, list) else ()
+
     def publish(self, info: MotionInfo, record: Mapping[str, Any]) -> None:
-        """Replace the folder's results by `info`; the record goes first and comes back last, so that a torn result is not believed."""
-        (self.root / RECORD).unlink(missing_ok=True)
-        save_motion_info(info, self.root)
-        save_json(self.root / RECORD, {"driftviewer": version("driftviewer"), **record})
+        """Replace the folder's results by `info`: a full disk leaves the old ones, and a run killed here is finished by the next."""
+        shutil.rmtree(self._staged, ignore_errors=True)
+        save_motion_info(info, self._staged)
+        save_json(self._staged / RECORD, {"driftviewer": version("driftviewer"), **record})
+        try:
+            self._install()
+        except OSError as error:
+            raise cannot_write(self.root, error) from error
         shutil.rmtree(self.partial, ignore_errors=True)
+
+    def _install(self) -> None:
+        """Move a result that was written whole into place; without its record a result is not believed."""
+        if not (self._staged / RECORD).exists():
+            return
+        (self.root / RECORD).unlink(missing_ok=True)
+        if (self._staged / "motion").is_dir():
+            shutil.rmtree(self.root / "motion", ignore_errors=True)
+        for path in sorted(self._staged.iterdir(), key=lambda path: path.name == RECORD):
+            path.replace(self.root / path.name)
 
     def _piece(self, name: str, key: str) -> Path:
         return self.partial / f"{name}-{key[:16]}.npy"
+
+
+def _lock_file(file: BinaryIO, root: Path) -> None:
+    """Hold a lock that ends with the process, where the system has such locks."""
+    try:
+        fcntl = importlib.import_module("fcntl")
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise InputError(f"Another run is writing to {root}; wait until it is done, or give another folder.") from error
+    except (ImportError, OSError):
+        return

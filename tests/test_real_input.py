@@ -27,7 +27,9 @@ def correct(path: Path, folder: Path, capsys: pytest.CaptureFixture[str], *more:
 
 
 @pytest.mark.parametrize("preset", ["nonrigid_accurate", "rigid_fast"])
-def test_no_drift_is_found_where_kilosort_found_none(shared_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], preset: str) -> None:
+def test_no_drift_is_found_where_kilosort_found_none(
+    shared_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], preset: str
+) -> None:
     path = shared_data / "ks4_zfm02370_90s"
     assert correct(path, tmp_path / "m", capsys, "--preset", preset)["peaks"] == 290_360
     displacement = load_motion_info(tmp_path / "m").motion.displacement

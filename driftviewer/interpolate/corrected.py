@@ -51,7 +51,7 @@ class MotionCorrectedRecording(DerivedRecording):
 
     Notes
     -----
-    A sample that is not a finite number makes those of up to 16 channels around its neighbours so too, where there is motion.
+    A sample that is not a finite number stays as it is at its own contact, and counts as zero for the contacts around.
     """
 
     _weigher: Weigher | None
@@ -73,6 +73,10 @@ class MotionCorrectedRecording(DerivedRecording):
         """Return corrected frames (T, C), float32."""
         traces = np.ascontiguousarray(self.parent.read(start, end))
         out = np.empty((len(traces), len(self.kept)), dtype=np.float32)
+        bad = _not_finite(traces)
+        given = traces
+        if bad is not None:
+            traces = np.where(bad, traces.dtype.type(0), traces)
         if len(traces):
             blocks = np.arange(start // self.block, (end - 1) // self.block + 1)
             keys = self._keys(blocks)
@@ -80,6 +84,8 @@ class MotionCorrectedRecording(DerivedRecording):
             lookup, columns = self._gather(keys, first)
             ends = np.minimum((blocks + 1) * self.block, end) - start
             apply_columns(_native(traces), ends, keys - first * STEPS, self.order, lookup, *columns, out)
+        if bad is not None:
+            np.copyto(out, given[:, self.kept], where=bad[:, self.kept])
         return out
 
     def describe(self) -> dict[str, Any]:
@@ -228,6 +234,16 @@ def _changes(info: RecordingInfo, kept: np.ndarray, method: Interpolator, motion
     changes["channel_ids"] = tuple(np.asarray(info.channel_ids, dtype=object)[kept])
     changes["notes"] = (*info.notes, f"{int((~kept).sum())} of {len(kept)} channels were dropped because {cause}; {remedy}.")
     return changes
+
+
+def _not_finite(traces: np.ndarray) -> np.ndarray | None:
+    """Return which samples (T, C) are not finite numbers; None if all are."""
+    if traces.dtype.kind != "f":
+        return None
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(traces.sum()):
+            return None
+    return np.asarray(~np.isfinite(traces))
 
 
 def _native(traces: np.ndarray) -> np.ndarray:

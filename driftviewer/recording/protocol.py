@@ -8,6 +8,9 @@ import numpy as np
 
 from driftviewer.errors import InputError
 
+HIGHEST_RATE_HZ = 1e6
+LONGEST_PROBE_UM = 1e5
+
 
 @dataclass(frozen=True, eq=False)
 class RecordingInfo:
@@ -63,7 +66,7 @@ class RecordingInfo:
         Raises
         ------
         InputError
-            No frames, a sampling rate that is not positive, no probe, or contacts that share a position.
+            No frames, an impossible sampling rate, no probe, or contacts that share a position or lie decimetres apart.
         """
         locations = np.ascontiguousarray(channel_locations, dtype=np.float64)
         channels = len(locations)
@@ -97,9 +100,10 @@ class RecordingInfo:
     def check(self) -> None:
         """Refuse what no step could work with (see `create`)."""
         where = self.source or self.name
-        if not self.sampling_frequency > 0:
+        if not 0 < self.sampling_frequency <= HIGHEST_RATE_HZ:
             raise InputError(
-                f"{where}: sampling frequency {self.sampling_frequency} Hz is not positive; correct it in the sidecar or meta file."
+                f"{where}: sampling frequency {self.sampling_frequency:g} Hz is not between 0 and {HIGHEST_RATE_HZ:g};"
+                " correct it in the sidecar or meta file."
             )
         if self.num_samples < 1:
             raise InputError(f"{where} holds no samples; check that the file was copied whole.")
@@ -107,6 +111,11 @@ class RecordingInfo:
             raise InputError(f"{where} has no probe; give contact positions, e.g. a probeinterface JSON beside the file.")
         if not np.isfinite(self.channel_locations).all():
             raise InputError(f"{where}: a contact position is not a number; correct the probe.")
+        extent = float(np.ptp(self.channel_locations, axis=0).max())
+        if extent > LONGEST_PROBE_UM:
+            raise InputError(
+                f"{where}: the contacts span {extent / 1000:,.0f} mm; correct the probe, whose positions (si_units) are meant to be µm."
+            )
         positions, counts = np.unique(self.channel_locations, axis=0, return_counts=True)
         if counts.max() > 1:
             x, y = positions[counts.argmax()]

@@ -95,6 +95,8 @@ def _flat_layout(data: Path, known: dict[str, Any], sidecar: Path) -> dict[str, 
     if "dtype" not in known:
         raise InputError(f'{sidecar} lacks "dtype"; add the type of the samples, for example "int16".')
     dtype, offset = sample_dtype(known["dtype"], sidecar), int(_number(known, "offset", sidecar, 0))
+    if offset < 0:
+        raise InputError(f"{sidecar}: offset is {offset}; give the number of bytes before the first frame.")
     frames = whole_frames(data, int(columns), dtype, offset)
     return {"num_columns": int(columns), "frames": frames, "file_dtype": dtype, "offset": offset}
 
@@ -136,9 +138,14 @@ def _number(known: dict[str, Any], key: str, sidecar: Path, default: float | Non
 
 def _per_channel(known: dict[str, Any], key: str, default: float, channels: int, sidecar: Path) -> np.ndarray:
     try:
-        return np.broadcast_to(np.asarray(known.get(key, default), dtype=np.float64), channels)
-    except (ValueError, TypeError, OverflowError) as error:
-        raise InputError(f'{sidecar}: "{key}" must be one number or {channels}, one for each channel.') from error
+        values = np.broadcast_to(np.asarray(known.get(key, default), dtype=np.float64), channels)
+    except (ValueError, TypeError, OverflowError):
+        values = np.full(channels, np.nan)
+    if not np.isfinite(values).all():
+        raise InputError(f'{sidecar}: "{key}" must be one number or {channels}, one for each channel; correct it.')
+    if key == "gain_to_uV" and not values.all():
+        raise InputError(f'{sidecar}: "{key}" is 0, which leaves no signal; give the size of one step in µV, or leave it out.')
+    return values
 
 
 def _channel_map(known: dict[str, Any], columns: int, sidecar: Path) -> np.ndarray | None:

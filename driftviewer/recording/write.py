@@ -141,10 +141,14 @@ def _one_or_all(values: np.ndarray) -> float | list[float]:
 
 def _with_counts(notes: list[str], clipped: int, bad: int) -> tuple[str, ...]:
     if clipped:
-        notes = [*notes, f"{clipped} samples lay outside the range of int16 and were clipped."]
+        notes = [*notes, f"{_samples(clipped)} outside the range of int16 and clipped."]
     if bad:
-        notes = [*notes, f"{bad} samples were NaN or infinite and were stored as 0."]
+        notes = [*notes, f"{_samples(bad)} NaN or infinite and stored as 0."]
     return tuple(notes)
+
+
+def _samples(count: int) -> str:
+    return "1 sample was" if count == 1 else f"{count:,} samples were"
 
 
 def _fit(recording: Recording) -> tuple[float, int, list[str]]:
