@@ -17,6 +17,8 @@ from driftviewer.recording.protocol import Recording
 
 R = TypeVar("R")
 
+MOST_WORKERS = 1024
+
 
 class Chunk(NamedTuple):
     """Frames ``start`` to ``end`` are this chunk's own; the traces handed over begin at frame ``first``."""
@@ -85,15 +87,19 @@ class Job:
     def workers(self) -> int:
         """Number of chunks worked on at once."""
         if self.executor is not None:
-            known = getattr(self.executor, "_max_workers", None)
+            known = getattr(self.executor, "_max_workers", None) or _cluster_threads(self.executor)
             return int(known or os.cpu_count() or 1)
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         if self.n_jobs == -1:
             return cores
+        if not isinstance(self.n_jobs, int | float):
+            raise InputError(f"n_jobs = {self.n_jobs!r} is not a number of workers; give 1 or more, or -1 for all cores.")
         if 0 < self.n_jobs < 1:
             return max(1, int(self.n_jobs * cores))
-        if self.n_jobs < 1 or self.n_jobs != int(self.n_jobs):
-            raise InputError(f"n_jobs = {self.n_jobs} is not a number of workers; give 1 or more, -1 for all cores, or a share below 1.")
+        if not 1 <= self.n_jobs <= MOST_WORKERS or self.n_jobs != int(self.n_jobs):
+            raise InputError(
+                f"n_jobs = {self.n_jobs} is not a number of workers; give 1 to {MOST_WORKERS}, -1 for all cores, or a share below 1."
+            )
         return int(self.n_jobs)
 
     def chunk_frames(self, sampling_frequency: float) -> int:
@@ -112,6 +118,12 @@ class Job:
         if not (math.isfinite(seconds) and seconds > 0):
             raise InputError(f"chunk_duration = {value!r} is not a length of time; give for example '1s' or '500ms'.")
         return max(1, int(seconds * sampling_frequency))
+
+
+def _cluster_threads(executor: Executor) -> int:
+    """Return how many threads stand behind the executor of a `distributed.Client`, 0 for any other."""
+    threads: dict[str, int] = getattr(getattr(executor, "_client", None), "nthreads", dict)()
+    return sum(threads.values())
 
 
 def chunks_of(num_samples: int, chunk_frames: int, margin: int) -> Iterator[Chunk]:
@@ -153,10 +165,11 @@ def map_chunks(
     with _Workers(job) as (executor, local):
         task = _LocalTask(recording, plan) if local else _RemoteTask(pickle.dumps((recording, plan), protocol=5))
         waiting: deque[tuple[Chunk, Future[R]]] = deque()
+        under_way = 2 * job.workers
         try:
             for chunk in chunks:
                 waiting.append((chunk, executor.submit(task, chunk, extra(chunk) if extra else ())))
-                if len(waiting) >= 2 * job.workers:
+                if len(waiting) >= under_way:
                     first, future = waiting.popleft()
                     yield first, future.result()
             while waiting:

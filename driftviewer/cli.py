@@ -47,6 +47,9 @@ def _guarded(args: argparse.Namespace) -> int:
         return _failed(args, str(error))
     except MemoryError as error:
         return _failed(args, f"Out of memory ({error}); close other programs, or give a shorter --chunk-duration or fewer --n-jobs.")
+    except OSError as error:
+        where = error.filename or "reading or writing"
+        return _failed(args, f"{where}: {error.strerror or error}; check the path, its permissions and the free space.")
     except Exception as error:  # noqa: BLE001 - the last resort: one clear line, the rest with --debug
         return _failed(args, f"{type(error).__name__}: {error} (run again with --debug for the details)")
 
@@ -86,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--set", action="append", default=[], metavar="STEP.NAME=VALUE", help="change a parameter, e.g. estimate_motion.bin_s=1"
     )
-    _add_preprocess(sub, "")
+    _add_preprocess(sub)
     _add_job(sub)
     _add_json(sub)
 
@@ -97,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="change a parameter of the interpolation, e.g. method=kriging"
     )
-    _add_preprocess(sub, "phase_shift,highpass_filter,common_reference")
+    _add_preprocess(sub)
     _add_job(sub)
     _add_json(sub)
 
@@ -133,10 +136,9 @@ def _add_job(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dask", metavar="ADDRESS", help="run on this dask.distributed scheduler")
 
 
-def _add_preprocess(parser: argparse.ArgumentParser, default: str) -> None:
-    shown = default or "as fits the recording"
-    text = f"comma-separated steps before anything else, or none (default: {shown})"
-    parser.add_argument("--preprocess", default=default, metavar="STEPS", help=text)
+def _add_preprocess(parser: argparse.ArgumentParser) -> None:
+    text = "comma-separated steps before anything else, or none (default: as fits the recording)"
+    parser.add_argument("--preprocess", default="", metavar="STEPS", help=text)
     parser.add_argument("--stream", help="which stream of a folder that holds several")
 
 
@@ -165,10 +167,10 @@ def _job(args: argparse.Namespace) -> "Job":
     return Job(args.n_jobs, args.chunk_duration, False if args.json else None, executor)
 
 
-def _preprocessed(args: argparse.Namespace, raw: "Recording") -> "Recording":
+def _preprocessed(args: argparse.Namespace, raw: "Recording", *, sorting: bool = False) -> "Recording":
     from driftviewer.preprocess.chain import default_chain, parse_chain, preprocess
 
-    chain = parse_chain(args.preprocess) if args.preprocess else default_chain(raw.info)
+    chain = parse_chain(args.preprocess) if args.preprocess else default_chain(raw.info, sorting=sorting)
     return preprocess(raw, chain)
 
 
@@ -274,18 +276,27 @@ def _export(args: argparse.Namespace) -> int:
     parameters: dict[str, Any] = {}
     if (args.motion / "parameters.json").exists():
         info = load_motion_info(args.motion)
-        motion, parameters = info.motion, dict(info.parameters.get("interpolate_motion_kwargs", {}))
+        kept = info.parameters.get("interpolate_motion_kwargs")
+        motion, parameters = info.motion, dict(kept) if isinstance(kept, dict) else {}
     else:
         motion = load_motion(args.motion)
-    changes = dict(setting.split("=", 1) for setting in args.set if "=" in setting)
+    changes = dict(map(_assignment, args.set))
     parameters = changes if changes.get("method", parameters.get("method")) != parameters.get("method") else {**parameters, **changes}
-    corrected = interpolate_motion(_preprocessed(args, open_recording(args.path, stream=args.stream)), motion, **parameters)
+    recording = _preprocessed(args, open_recording(args.path, stream=args.stream), sorting=True)
+    corrected = interpolate_motion(recording, motion, **parameters)
     drain(write_binary_steps(args.output, corrected, job), job.progress_bar)
     channels, seconds = corrected.info.num_channels, corrected.info.duration_s
     value = {"file": args.output, "channels": channels, "duration_s": seconds, "notes": corrected.info.notes}
     notes = [f"Note: {note.rstrip('.')}." for note in corrected.info.notes]
     _say(args, value, [*notes, f"Wrote {args.output}: {channels} channels, {seconds:.1f} s, int16, with sidecar and probe"])
     return 0
+
+
+def _assignment(setting: str) -> tuple[str, str]:
+    name, separator, value = (part.strip() for part in setting.partition("="))
+    if not (separator and name):
+        raise InputError(f"--set {setting!r} is not of the form name=value, e.g. method=kriging.")
+    return name, value
 
 
 def _report(args: argparse.Namespace) -> int:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ import numpy as np
 from driftviewer.chunks import Chunk, Job, Plan, Progress, Steps, chunks_of, concatenate_records, drain, map_chunks
 from driftviewer.data import PEAK_DTYPE, Motion
 from driftviewer.detect import detect_steps
+from driftviewer.errors import InputError
 from driftviewer.interpolate import interpolate_motion
 from driftviewer.localize import localize_steps
 from driftviewer.motion import make_activity
 from driftviewer.noise import Noise, noise_steps
+from driftviewer.params import nearest
 from driftviewer.pipeline import Pipeline
 from driftviewer.presets import DEFAULT_PRESET, load_preset
 from driftviewer.recording import Recording, as_recording
@@ -54,12 +57,13 @@ def _compute(recording: Recording, pipeline: Pipeline, job: Job, store: ResultFo
     times = {name: round(seconds, 6) for name, seconds in run.times.items()}
     notes = (*recording.info.notes, *run.notes, *_failures(locations), *motion.notes)
     parameters = _parameters(pipeline, preset, job, recording)
-    info = MotionInfo(parameters, times, peaks, locations, motion, tuple(dict.fromkeys(notes)), pipeline.to_dict())
+    clock = _uneven_times(recording, peaks)
+    info = MotionInfo(parameters, times, peaks, locations, motion, tuple(dict.fromkeys(notes)), pipeline.to_dict(), clock)
     if store is not None:
         record = {"keys": run.keys, "pipeline": pipeline.to_dict(), "recording": run.identity, "notes": list(info.notes),
                   "kept_notes": {run.keys["peak_locations"]: list(run.notes)}}  # fmt: skip
         yield Progress("save", 0, 1)
-        store.publish(info, record)
+        store.publish(replace(info, run_times=run.all_times()), record)
         yield Progress("save", 1, 1)
     return info
 
@@ -135,11 +139,19 @@ class _Run:
         return peaks, locations
 
     def estimate(self, peaks: np.ndarray, locations: np.ndarray) -> Steps[Motion]:
+        kept = self.store.find_motion(self.keys["motion"]) if self.store else None
+        if kept is not None:
+            return kept
         began = time.perf_counter()
         estimator = self.pipeline.estimate
         motion = yield from estimator.estimate(make_activity(self.recording, peaks, locations, estimator.direction))
         self.times["estimate_motion"] = time.perf_counter() - began
         return motion
+
+    def all_times(self) -> dict[str, float]:
+        """Return how long each step took, in this run or in the one it was taken over from."""
+        earlier = self.store.run_times(self.keys["peak_locations"]) if self.store and set(self.times) <= {"estimate_motion"} else {}
+        return {name: round(seconds, 6) for name, seconds in {**earlier, **self.times}.items()}
 
     def _kept(self, name: str, dtype: np.dtype) -> np.ndarray | None:
         found = self.store.find(name, self.keys[name]) if self.store else None
@@ -188,6 +200,14 @@ class _Fused:
 def fuse(detect: Plan[np.ndarray], localize: Plan[np.ndarray]) -> Plan[tuple[np.ndarray, np.ndarray]]:
     """Join a detection and a localisation plan, so that the recording is read once."""
     return Plan(_Fused(detect, localize), max(detect.margin, localize.margin))
+
+
+def _uneven_times(recording: Recording, peaks: np.ndarray) -> np.ndarray | None:
+    """Return the times (N,) of the peaks, s, if they do not follow from `t_start` and the sampling frequency to half a frame."""
+    frames, rate = peaks["sample_index"], recording.info.sampling_frequency
+    times = recording.frames_to_times(frames)
+    even = np.abs(times - recording.info.t_start - frames / rate) <= 0.5 / rate
+    return None if even.all() else times
 
 
 def _failures(locations: np.ndarray) -> tuple[str, ...]:
@@ -255,6 +275,10 @@ def compute_motion(
     changes = {"detect": detect_kwargs, "select": select_kwargs, "localize": localize_peaks_kwargs,
                "estimate": estimate_motion_kwargs, "interpolate": interpolate_motion_kwargs}  # fmt: skip
     pipeline = build_pipeline(preset, changes)
+    known = [field.name for field in fields(Job)]
+    for unknown in set(job_kwargs) - set(known):
+        offered = [*known, *(f"{step}_kwargs" for step in ("detect", "select", "localize_peaks", "estimate_motion", "interpolate_motion"))]
+        raise InputError(f"There is no keyword {unknown!r}{nearest(unknown, offered)}; known are {', '.join(offered)}.")
     job = Job(**job_kwargs)
     name = preset if isinstance(preset, str) else ""
     return drain(run_steps(as_recording(recording), pipeline, job, folder, name), job.progress_bar)

@@ -25,6 +25,13 @@ LOCATION_3D_DTYPE = np.dtype([("x", "float32"), ("y", "float32"), ("z", "float32
 Direction = Literal["x", "y"]
 
 
+def _floats(values: Any, what: str) -> np.ndarray:
+    try:
+        return np.array(values, dtype=np.float64, order="C", ndmin=1, copy=None)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{what} is not an array of numbers ({error}); correct it.") from error
+
+
 @dataclass(frozen=True, eq=False)
 class Motion:
     """How far the tissue has moved, as a function of time and depth.
@@ -67,7 +74,12 @@ class Motion:
     def __post_init__(self) -> None:
         for name in ("displacement", "temporal_bins_s", "spatial_bins_um", "confidence", "windows", "depth_bins_um"):
             if getattr(self, name) is not None:
-                object.__setattr__(self, name, np.ascontiguousarray(getattr(self, name), dtype=np.float64))
+                object.__setattr__(self, name, _floats(getattr(self, name), f"A motion's {name}"))
+        for bins in (self.temporal_bins_s, self.spatial_bins_um):
+            if bins.ndim != 1 or not (np.abs(bins) < 1e12).all():
+                raise InputError("A motion's time bins and depth windows must be lists of finite numbers; correct them.")
+        if self.direction not in ("x", "y"):
+            raise InputError(f"A motion's direction {self.direction!r} is not known; give x or y.")
         shape = (len(self.temporal_bins_s), len(self.spatial_bins_um))
         if self.displacement.shape != shape or not all(shape):
             raise InputError(f"A motion of {self.displacement.shape} does not fit its {shape[0]} time bins and {shape[1]} windows.")

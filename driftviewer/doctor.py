@@ -59,7 +59,7 @@ def _package(name: str, *, needed: bool) -> Finding:
 
 def _binding() -> Finding:
     found = [name for name in ("PyQt5", "PyQt6", "PySide6") if importlib.util.find_spec(name)]
-    if not found:
+    if not {"PyQt5", "PyQt6"} & set(found):
         return Finding("Qt binding", "none", "pip install 'driftviewer[pyqt5]' (the command line works without)")
     if len(found) > 1:
         chosen = os.environ.get("QT_API", "")

@@ -33,8 +33,9 @@ def activity_of(found: SortedPeaks) -> Activity:
     times, depths = found.times_s[good], found.depths_um[good]
     contacts = found.channel_locations[:, 1] if len(found.channel_locations) else depths
     span = (float(contacts.min()), float(contacts.max())) if len(contacts) else (0.0, 1.0)
-    end = float(times[-1]) if len(times) else 0.0
-    return Activity(times, depths, np.abs(found.amplitudes[good]), (min(0.0, end), end), span)
+    # spikes of a sorted recording count from its first frame; bare peaks may be on any clock
+    begin = 0.0 if np.isfinite(found.sampling_frequency) or not len(times) else float(times[0])
+    return Activity(times, depths, np.abs(found.amplitudes[good]), (begin, float(times[-1]) if len(times) else 0.0), span)
 
 
 def peaks_steps(found: SortedPeaks, pipeline: Pipeline, folder: str | Path | None = None, preset: str = "") -> Steps[MotionInfo]:

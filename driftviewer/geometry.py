@@ -36,9 +36,3 @@ def neighbours(locations: np.ndarray, radius_um: float, usable: np.ndarray | Non
     order = np.argsort(np.where(near, apart, np.inf), axis=1, kind="stable")[:, : max(1, int(counts.max()))]
     listed = np.arange(order.shape[1])[None, :] < counts[:, None]
     return np.where(listed, order, -1).astype(np.int64), counts.astype(np.int64)
-
-
-def row_pitch_um(locations: np.ndarray) -> float:
-    """Return the usual depth difference between neighbouring rows of contacts, µm (0 for a single row)."""
-    rows = np.unique(np.round(locations[:, 1], 3))
-    return float(np.median(np.diff(rows))) if len(rows) > 1 else 0.0

@@ -38,7 +38,7 @@ def write_atomic(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        Path(temporary).chmod(0o666 & ~_umask())
+        Path(temporary).chmod(0o666 & ~_UMASK)
         Path(temporary).replace(path)
     except BaseException as error:
         Path(temporary).unlink(missing_ok=True)
@@ -52,10 +52,14 @@ def cannot_write(path: str | Path, error: OSError) -> InputError:
     return InputError(f"Cannot write {path}: {error.strerror or error}; free space or choose another folder.")
 
 
-def _umask() -> int:
+def _read_umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+# read once, as reading it opens a gap for whatever other threads create meanwhile
+_UMASK = _read_umask()
 
 
 def save_array(path: str | Path, array: np.ndarray) -> None:
@@ -84,7 +88,7 @@ def load_json(path: str | Path) -> Any:
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
-        raise InputError(f"Cannot read {path}: {error.strerror or error}.") from error
+        raise InputError(f"Cannot read {path}: {error.strerror or error}; check that it is there and may be read.") from error
     except ValueError as error:
         raise InputError(f"{path} is not valid JSON ({error}); it is damaged or half-written: delete it or make it again.") from error
 
@@ -94,7 +98,7 @@ def load_array(path: str | Path, *, memory_map: bool = False) -> np.ndarray:
     try:
         array: np.ndarray = np.load(path, allow_pickle=False, mmap_mode="r" if memory_map else None)
     except OSError as error:
-        raise InputError(f"Cannot read {path}: {error.strerror or error}.") from error
+        raise InputError(f"Cannot read {path}: {error.strerror or error}; check that it is there and may be read.") from error
     except (ValueError, EOFError) as error:
         raise InputError(f"{path} is not a whole .npy array ({error}); it is damaged: delete it or make it again.") from error
     return array

@@ -211,8 +211,10 @@ class Registry:
         return list(self._methods)
 
     def __getitem__(self, name: str) -> type[Method]:
-        if name not in self._methods:
-            raise InputError(f"{self.step} has no method {name!r}{nearest(name, self._methods)}; choose one of {', '.join(self._methods)}.")
+        if str(name) not in self._methods:
+            raise InputError(
+                f"{self.step} has no method {name!r}{nearest(str(name), self._methods)}; choose one of {', '.join(self._methods)}."
+            )
         return self._methods[name]
 
     def make(self, method: str | Method, **params: Any) -> Any:

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from typing import Any
 
 from driftviewer.detect import DETECTORS
@@ -88,17 +89,17 @@ class Pipeline:
         return None
 
     def key(self, last_step: str, identity: Mapping[str, Any]) -> str:
-        """Return the cache key of the result of a step on the recording described by `identity`."""
+        """Return the cache key of the result of a step on the recording described by `identity`; another version has other keys."""
         steps = list(STEPS)
         value = {step: getattr(self, step).to_dict() for step in steps[: steps.index(last_step) + 1]}
-        text = json.dumps([value, self.seed, identity], sort_keys=True)
+        text = json.dumps([version("driftviewer"), value, self.seed, identity], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
 
 def parse_setting(setting: str) -> tuple[str, str, str]:
     """Split ``step.parameter=value`` into its three parts."""
     target, separator, value = setting.partition("=")
-    step, dot, parameter = target.strip().partition(".")
+    step, dot, parameter = (part.strip() for part in target.partition("."))
     if not (separator and dot and parameter):
         raise InputError(f"--set {setting!r} is not of the form step.parameter=value, e.g. estimate_motion.bin_s=1.")
     return step, parameter, value.strip()

@@ -43,5 +43,5 @@ def load_preset(name: str) -> Pipeline:
 
 
 def _check(name: str) -> None:
-    if name not in _tables():
-        raise InputError(f"There is no preset {name!r}{nearest(name, _tables())}; choose one of {', '.join(preset_names())}.")
+    if str(name) not in _tables():
+        raise InputError(f"There is no preset {name!r}{nearest(str(name), _tables())}; choose one of {', '.join(preset_names())}.")

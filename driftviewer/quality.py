@@ -7,6 +7,7 @@ import numpy as np
 
 from driftviewer.data import Motion
 from driftviewer.raster import PeakRaster
+from driftviewer.recording import as_recording
 
 BIN_UM = 5.0
 MAX_BINS = 300
@@ -60,7 +61,7 @@ def drift_score(
         As detected and localised; rows with NaN are ignored.
     motion : Motion
         To be judged.
-    recording : Recording, optional
+    recording : Recording or SpikeInterface recording, optional
         Tells the times of the peaks.
     sampling_frequency, t_start : float
         Hz, and time of frame 0 on the motion's clock, s; used where no recording is given.
@@ -70,10 +71,8 @@ def drift_score(
     DriftScore
         Measures and a verdict in words.
     """
-    if recording is not None and hasattr(recording, "frames_to_times"):
-        times = recording.frames_to_times(peaks["sample_index"])
-    else:
-        times = peaks["sample_index"] / (sampling_frequency if recording is None else recording.get_sampling_frequency()) + t_start
+    frames = peaks["sample_index"]
+    times = frames / sampling_frequency + t_start if recording is None else as_recording(recording).frames_to_times(frames)
     depths = peak_locations[motion.direction].astype(np.float64)
     good = np.isfinite(depths)
     return score_raster(PeakRaster(times[good], depths[good], np.abs(peaks["amplitude"][good])), motion)

@@ -5,7 +5,9 @@ and ours beside them: `driftviewer.json` with the cache key of each step, and mo
 is under way its pieces lie in `.partial/`; the result is written there whole and then moved into place, the record last.
 """
 
+import hashlib
 import importlib
+import os
 import shutil
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,11 +19,12 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from driftviewer.data import PEAK_DTYPE, Motion
+from driftviewer.data import LOCATION_DTYPE, PEAK_DTYPE, Motion
 from driftviewer.errors import InputError
 from driftviewer.journal import cannot_write, load_array, load_json, save_array, save_json, write_atomic
 
 RECORD = "driftviewer.json"
+PEAK_TIMES = "peak_times_s.npy"
 _EXTRAS = ("confidence", "windows", "depth_bins_um")
 
 
@@ -45,6 +48,8 @@ class MotionInfo:
         What the user should know.
     pipeline : dict
         The pipeline as `Pipeline.to_dict` gives it; empty for folders of other programs.
+    times_s : (N,) float64, optional
+        Times of the peaks, only where the recording's clock is uneven (a time vector).
     """
 
     parameters: dict[str, Any]
@@ -54,6 +59,7 @@ class MotionInfo:
     motion: Motion
     notes: tuple[str, ...] = ()
     pipeline: Mapping[str, Any] | None = None
+    times_s: np.ndarray | None = None
 
     def __getitem__(self, name: str) -> Any:
         if name in ("temporal_bins", "spatial_bins"):
@@ -65,6 +71,8 @@ class MotionInfo:
     @property
     def peak_times_s(self) -> np.ndarray:
         """Times (N,) of the peaks on the motion's clock, s; at 30 kHz from zero where the folder does not tell."""
+        if self.times_s is not None:
+            return self.times_s
         rate = float(self.parameters.get("sampling_frequency") or 30_000.0)
         return np.asarray(self.peaks["sample_index"] / rate + float(self.parameters.get("t_start") or 0.0))
 
@@ -80,14 +88,17 @@ def save_motion(motion: Motion, folder: str | Path) -> None:
     save_array(folder / "temporal_bins_s_seg0.npy", motion.temporal_bins_s)
     save_array(folder / "spatial_bins_um.npy", motion.spatial_bins_um)
     for name in _EXTRAS:
-        value = getattr(motion, name)
-        if value is None:
-            (folder / f"{name}.npy").unlink(missing_ok=True)
-        else:
-            save_array(folder / f"{name}.npy", value)
+        _save_extra(folder / f"{name}.npy", getattr(motion, name))
     save_json(folder / "notes.json", list(motion.notes))
     info = dict(version="0.105.3", dev_mode=False, object="Motion", num_segments=1)
     save_json(folder / "spikeinterface_info.json", info | dict(direction=motion.direction, interpolation_method="linear"))
+
+
+def _save_extra(path: Path, value: np.ndarray | None) -> None:
+    if value is None:
+        path.unlink(missing_ok=True)
+    else:
+        save_array(path, value)
 
 
 def load_motion(folder: str | Path) -> Motion:
@@ -106,7 +117,9 @@ def load_motion(folder: str | Path) -> Motion:
     if (folder / "motion.npy").exists():
         arrays = [load_array(folder / f"{name}.npy") for name in ("motion", "temporal_bins", "spatial_bins")]
         return _checked(folder, *arrays)
-    info = load_json(folder / "spikeinterface_info.json")
+    if not (folder / "spikeinterface_info.json").exists():
+        raise InputError(f"{folder} holds no motion; give a folder that correct_motion(folder=...) or SpikeInterface wrote.")
+    info = _load_object(folder / "spikeinterface_info.json")
     if info.get("num_segments", 1) != 1:
         raise InputError(
             f"{folder} holds a motion of {info['num_segments']} segments; save one motion per segment and load them one by one."
@@ -114,7 +127,7 @@ def load_motion(folder: str | Path) -> Motion:
     arrays = [load_array(folder / f"{name}.npy") for name in ("displacement_seg0", "temporal_bins_s_seg0", "spatial_bins_um")]
     extras: dict[str, Any] = {n: load_array(folder / f"{n}.npy") for n in _EXTRAS if (folder / f"{n}.npy").exists()}
     if (folder / "notes.json").exists():
-        extras["notes"] = tuple(load_json(folder / "notes.json"))
+        extras["notes"] = _texts(load_json(folder / "notes.json"))
     return _checked(folder, *arrays, direction=info.get("direction", "y"), **extras)
 
 
@@ -131,6 +144,7 @@ def save_motion_info(info: MotionInfo, folder: str | Path) -> None:
     save_array(folder / "peaks.npy", info.peaks)
     save_array(folder / "peak_locations.npy", info.peak_locations)
     save_motion(info.motion, folder / "motion")
+    _save_extra(folder / "motion" / PEAK_TIMES, info.times_s)
     save_json(folder / "run_times.json", info.run_times)
     save_json(folder / "parameters.json", info.parameters)
 
@@ -148,13 +162,45 @@ def load_motion_info(folder: str | Path) -> MotionInfo:
         raise InputError(f"{folder} is half-written: a run there has not finished; run the same correction again to complete it.")
     motion = load_motion(folder)
     peaks, locations = (load_array(folder / f"{name}.npy") for name in ("peaks", "peak_locations"))
-    if len(peaks) != len(locations) or peaks.dtype.names is None or not set(PEAK_DTYPE.names or ()) <= set(peaks.dtype.names):
+    if peaks.shape != locations.shape or not (_has(peaks, PEAK_DTYPE) and _has(locations, LOCATION_DTYPE)):
         raise InputError(f"{folder} is half-written: its peaks and locations do not fit each other; run the correction again.")
-    record = load_json(folder / RECORD) if (folder / RECORD).exists() else {}
+    record = _load_object(folder / RECORD) if (folder / RECORD).exists() else {}
+    parameters, times = _load_object(folder / "parameters.json"), _load_object(folder / "run_times.json")
+    numbers = [*times.values(), *(parameters.get(name) or 0 for name in ("sampling_frequency", "t_start"))]
+    if not all(isinstance(number, int | float) and abs(number) < 1e15 for number in numbers):
+        raise InputError(f"{folder} is damaged: a time in run_times.json or parameters.json is not a number; run the correction again.")
+    uneven = load_array(folder / "motion" / PEAK_TIMES) if (folder / "motion" / PEAK_TIMES).exists() else None
+    if uneven is not None and (uneven.shape != peaks.shape or uneven.dtype.kind != "f"):
+        raise InputError(f"{folder} is half-written: its peaks and their times do not fit each other; run the correction again.")
+    pipeline = record.get("pipeline")
     return MotionInfo(
-        load_json(folder / "parameters.json"), load_json(folder / "run_times.json"), peaks, locations, motion,
-        notes=tuple(record.get("notes", ())), pipeline=record.get("pipeline"),
+        parameters, times, peaks, locations, motion,
+        notes=_texts(record.get("notes", ())), pipeline=pipeline if isinstance(pipeline, dict) else None, times_s=uneven,
     )  # fmt: skip
+
+
+def _has(array: np.ndarray, dtype: np.dtype) -> bool:
+    """Return whether an array is a list of records with (at least) the fields of a type, all of them numbers."""
+    names = dtype.names or ()
+    return array.ndim == 1 and set(names) <= set(array.dtype.names or ()) and all(array.dtype[name].kind in "iuf" for name in names)
+
+
+def _digest(motion: Motion) -> str:
+    digest = hashlib.sha256(repr((motion.direction, motion.notes)).encode())
+    for values in (*motion, *(getattr(motion, name) for name in _EXTRAS)):
+        digest.update(b"none" if values is None else repr(values.shape).encode() + values.tobytes())
+    return digest.hexdigest()
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    return tuple(map(str, value)) if isinstance(value, list | tuple) else ()
+
+
+def _load_object(path: Path) -> dict[str, Any]:
+    value = load_json(path)
+    if not isinstance(value, dict):
+        raise InputError(f"{path} is not a JSON object; it is damaged: run the correction again.")
+    return value
 
 
 class ResultFolder:
@@ -189,8 +235,7 @@ class ResultFolder:
 
     def __enter__(self) -> "ResultFolder":
         try:
-            self._lock = open(self.partial / "lock", "wb")
-            _lock_file(self._lock, self.root)
+            self._lock = self._locked()
             self._install()
         except BaseException as error:
             self.__exit__()
@@ -200,28 +245,61 @@ class ResultFolder:
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self._lock is not None:
-            self._lock.close()
+        if self._lock is None:
+            return
+        self._lock.close()
         with suppress(OSError):
             if [path.name for path in self.partial.iterdir()] == ["lock"]:
                 shutil.rmtree(self.partial)
                 self.root.rmdir()
 
+    def _locked(self) -> BinaryIO:
+        path = self.partial / "lock"
+        while True:
+            self.partial.mkdir(parents=True, exist_ok=True)
+            file = open(path, "wb")  # noqa: SIM115 - held until the run ends
+            _lock_file(file, self.root)
+            # a run that is just finishing takes its lock away with its pieces
+            if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                return file
+            file.close()
+
     def record(self) -> dict[str, Any]:
         """Return the record of the last finished run; empty if there is none or it is damaged."""
         try:
-            record = load_json(self.root / RECORD)
+            return _load_object(self.root / RECORD)
         except InputError:
             return {}
-        return record if isinstance(record, dict) else {}
 
     def find(self, name: str, key: str) -> np.ndarray | None:
         """Return the array `name` if an earlier run, finished or not, made it from the same inputs; damaged files count as absent."""
-        kept = self.root / f"{name}.npy" if self.record().get("keys", {}).get(name) == key else self._piece(name, key)
+        kept = self.root / f"{name}.npy" if self._finished(name, key) else self._piece(name, key)
         try:
             return load_array(kept)
         except InputError:
             return None
+
+    def find_motion(self, key: str) -> Motion | None:
+        """Return the motion if the last finished run made it from the same inputs; a damaged one counts as absent."""
+        if not self._finished("motion", key):
+            return None
+        try:
+            found = load_motion(self.root / "motion")
+        except InputError:
+            return None
+        return found if self.record().get("motion_digest") == _digest(found) else None
+
+    def run_times(self, key: str) -> dict[str, float]:
+        """Return the run times of the last finished run if its peak locations were made from the same inputs, else none."""
+        try:
+            found = _load_object(self.root / "run_times.json") if self._finished("peak_locations", key) else {}
+        except InputError:
+            return {}
+        return {name: seconds for name, seconds in found.items() if isinstance(seconds, int | float)}
+
+    def _finished(self, name: str, key: str) -> bool:
+        keys = self.record().get("keys")
+        return isinstance(keys, dict) and keys.get(name) == key
 
     def keep(self, name: str, key: str, array: np.ndarray) -> None:
         """Keep a step's result until the run is finished."""
@@ -253,17 +331,19 @@ class ResultFolder:
 
     def notes(self, key: str) -> tuple[str, ...]:
         """Return the notes kept under a key by an earlier run, finished or not; none if they are damaged."""
+        kept = self.record().get("kept_notes")
+        if isinstance(kept, dict) and key in kept:
+            return _texts(kept[key])
         try:
-            found = self.record().get("kept_notes", {}).get(key) or load_json(self.partial / f"notes-{key[:16]}.json")
-        except (InputError, AttributeError):
+            return _texts(load_json(self.partial / f"notes-{key[:16]}.json"))
+        except InputError:
             return ()
-        return tuple(map(str, found)) if isinstance(found, list) else ()
 
     def publish(self, info: MotionInfo, record: Mapping[str, Any]) -> None:
         """Replace the folder's results by `info`: a full disk leaves the old ones, and a run killed here is finished by the next."""
         shutil.rmtree(self._staged, ignore_errors=True)
         save_motion_info(info, self._staged)
-        save_json(self._staged / RECORD, {"driftviewer": version("driftviewer"), **record})
+        save_json(self._staged / RECORD, {"driftviewer": version("driftviewer"), "motion_digest": _digest(info.motion), **record})
         try:
             self._install()
         except OSError as error:
@@ -290,6 +370,7 @@ def _lock_file(file: BinaryIO, root: Path) -> None:
         fcntl = importlib.import_module("fcntl")
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
+        file.close()
         raise InputError(f"Another run is writing to {root}; wait until it is done, or give another folder.") from error
     except (ImportError, OSError):
         return

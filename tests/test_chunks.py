@@ -3,6 +3,7 @@ import threading
 import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_all_start_methods, get_context
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -91,11 +92,17 @@ def test_dask(recording, detection):
         distributed.Client(cluster) as client,
     ):
         executor = client.get_executor()
+        assert Job(executor=executor).workers == 2
         np.testing.assert_array_equal(run(recording, Job(executor=executor, chunk_duration="300ms"), plan), peaks)
         steps = map_chunks(recording, plan, Job(executor=executor, chunk_duration="5ms"))
         next(steps)
         steps.close()
         assert executor.submit(int, "1").result() == 1
+
+
+def test_workers_of_a_cluster_are_counted_there():
+    executor = SimpleNamespace(_client=SimpleNamespace(nthreads=lambda: {"tcp://a": 40, "tcp://b": 24}))
+    assert Job(executor=executor).workers == 64
 
 
 def test_chunks_cover_the_recording():

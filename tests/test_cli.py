@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from driftviewer.cli import main
+from driftviewer.data import Motion
+from driftviewer.preprocess import highpass_filter
 from driftviewer.recording import open_recording
-from driftviewer.store import load_motion_info
+from driftviewer.store import load_motion_info, save_motion
 
 
 @pytest.fixture(scope="module")
@@ -126,3 +128,19 @@ def test_dask_address_that_does_not_answer(simulated: Path, tmp_path: Path, caps
     pytest.importorskip("distributed", reason="needs the extra distributed")
     assert main(["correct", str(simulated), "--folder", str(tmp_path / "m"), "--dask", "nonsense"]) == 1
     assert "dask" in capsys.readouterr().err
+
+
+def test_export_leaves_few_channels_without_a_common_reference(tmp_path: Path) -> None:
+    folder, output = tmp_path / "four", tmp_path / "out.bin"
+    assert main(["simulate", str(folder), "--seconds", "2", "--channels", "4", "--probe", "linear", "--units", "3"]) == 0
+    save_motion(Motion.none(2.0, (0.0, 60.0), "still"), tmp_path / "motion")
+    assert main(["export", str(folder), "--motion", str(tmp_path / "motion"), "--output", str(output)]) == 0
+    expected = highpass_filter(open_recording(folder)).read(0, 30_000)
+    assert np.abs(open_recording(output).read(0, 30_000) - expected).max() <= 0.5
+
+
+def test_export_refuses_a_setting_without_a_value(simulated: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save_motion(Motion.none(12.0, (0.0, 300.0), "still"), tmp_path / "motion")
+    arguments = ["export", str(simulated), "--motion", str(tmp_path / "motion"), "--output", str(tmp_path / "out.bin"), "--set", "kriging"]
+    assert main(arguments) == 1
+    assert "--set 'kriging'" in capsys.readouterr().err and not (tmp_path / "out.bin").exists()

@@ -62,7 +62,8 @@ def test_folder_takes_over_what_did_not_change(recording: Recording, reference: 
     assert corrected.get_dtype() == np.float32
     again = dv.compute_motion(recording, preset="rigid_fast", folder=folder, progress_bar=False)
     assert_same(again, reference)
-    assert set(again.run_times) == {"estimate_motion"}
+    assert again.run_times == {} and again.notes == reference.notes
+    assert set(dv.load_motion_info(folder).run_times) == {"detect_and_localize", "estimate_motion"}
     other = dv.compute_motion(recording, preset="rigid_fast", folder=folder, estimate_motion_kwargs={"bin_s": 4.0}, progress_bar=False)
     assert set(other.run_times) == {"estimate_motion"} and len(other.motion.temporal_bins_s) == 6
     fresh = dv.compute_motion(recording, preset="rigid_fast", folder=folder, detect_kwargs={"detect_threshold": 12.0}, progress_bar=False)
@@ -166,3 +167,49 @@ def test_read_only_folder_is_named(recording: Recording, tmp_path: Path) -> None
     blocker.write_text("")
     with pytest.raises(InputError, match="file"):
         drain(run_steps(recording, load_preset("rigid_fast"), Job(n_jobs=1), blocker / "below"), False)
+
+
+@pytest.mark.parametrize("preset", dv.preset_names())
+def test_every_preset_runs_as_it_is(recording: Recording, preset: str) -> None:
+    corrected, info = dv.correct_motion(recording, preset, output_motion_info=True, progress_bar=False)
+    assert len(info.peaks) > 1000 and np.isfinite(corrected.get_traces(start_frame=0, end_frame=1000)).all()
+    assert info.parameters["interpolate_motion_kwargs"] == dv.load_preset(preset).interpolate.to_dict()
+
+
+def spikeinterface_recording(recording: Recording, *traces: np.ndarray) -> Any:
+    core = pytest.importorskip("spikeinterface.core", reason="needs the extra spikeinterface")
+    theirs = core.NumpyRecording(list(traces), recording.get_sampling_frequency())
+    theirs.set_dummy_probe_from_locations(recording.get_channel_locations())
+    return theirs
+
+
+def test_two_segments_with_channels_removed(recording: Recording) -> None:
+    traces = recording.get_traces()
+    theirs = spikeinterface_recording(recording, traces[:300_000], traces[300_000:])
+    corrected = dv.correct_motion(theirs, "rigid_fast", interpolate_motion_kwargs={"border_mode": "remove_channels"}, progress_bar=False)
+    expected = dv.correct_motion(recording, "rigid_fast", progress_bar=False)
+    assert corrected.get_num_channels() < recording.get_num_channels()
+    around = dict(start_frame=299_000, end_frame=301_000)
+    np.testing.assert_array_equal(corrected.get_traces(**around), expected.get_traces(**around))
+
+
+def test_a_time_vector_is_the_clock_of_everything(recording: Recording, reference: dv.MotionInfo, tmp_path: Path) -> None:
+    theirs = spikeinterface_recording(recording, recording.get_traces())
+    times = 500.0 + np.arange(recording.get_num_samples()) / recording.get_sampling_frequency()
+    times[400_000:] += 60.0
+    theirs.set_times(times, segment_index=0)
+    info = dv.compute_motion(theirs, "rigid_fast", folder=tmp_path / "m", progress_bar=False)
+    np.testing.assert_array_equal(info.peaks, reference.peaks)
+    assert info.motion.temporal_bins_s[0] == 502.5 and info.motion.temporal_bins_s[-1] > 580.0
+    for one in (info, dv.load_motion_info(tmp_path / "m")):
+        np.testing.assert_allclose(one.peak_times_s, times[one.peaks["sample_index"]], atol=1e-9)
+
+
+def test_a_foreign_recording_that_changed_anywhere_is_read_again(recording: Recording, reference: dv.MotionInfo, tmp_path: Path) -> None:
+    traces = recording.get_traces().copy()
+    dv.compute_motion(spikeinterface_recording(recording, traces), "rigid_fast", folder=tmp_path / "m", progress_bar=False)
+    first, last = reference.peaks["sample_index"][[500, 550]]
+    traces[first - 30 : last + 30] = 0
+    info = dv.compute_motion(spikeinterface_recording(recording, traces), "rigid_fast", folder=tmp_path / "m", progress_bar=False)
+    frames = info.peaks["sample_index"]
+    assert not ((frames >= first) & (frames <= last)).any()

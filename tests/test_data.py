@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from driftviewer.data import Motion
-from driftviewer.geometry import neighbours, row_pitch_um
+from driftviewer.geometry import neighbours
 
 MOTION = Motion(np.array([[0.0, 10.0], [20.0, 30.0], [40.0, -10.0]]), np.array([1.0, 3.0, 5.0]), np.array([100.0, 300.0]))
 
@@ -51,8 +51,3 @@ def test_neighbours_are_nearest_first_and_skip_unusable() -> None:
     indices, counts = neighbours(line, 20.0, np.array([True, False, True, True, True]))
     assert indices[1].tolist()[:2] == [0, 2] and counts[1] == 2
     assert indices[0].tolist() == [0, -1, -1]
-
-
-def test_row_pitch() -> None:
-    assert row_pitch_um(np.array([[0, 0], [16, 0], [8, 20.0], [24, 20], [0, 40]])) == 20.0
-    assert row_pitch_um(np.zeros((1, 2))) == 0.0

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from driftviewer.data import Motion
-from driftviewer.quality import score_raster
+from driftviewer.data import LOCATION_DTYPE, PEAK_DTYPE, Motion
+from driftviewer.quality import drift_score, score_raster
 from driftviewer.raster import PeakRaster
 
 TIMES = np.arange(0.5, 120)
@@ -46,3 +46,36 @@ def test_the_true_motion_scores_best() -> None:
 def test_few_peaks_give_no_estimate_not_an_error() -> None:
     empty = PeakRaster(np.empty(0), np.empty(0), np.empty(0))
     assert score_raster(empty, zigzag(5.0)).verdict.startswith("no estimate")
+
+
+class Foreign:
+    """A recording of another program whose clock begins late and stops for a while."""
+
+    def get_traces(self, segment_index=0, start_frame=None, end_frame=None):
+        return np.zeros((end_frame - start_frame, 4), np.int16)
+
+    def get_num_samples(self, segment_index=0):
+        return 120_000
+
+    def get_sampling_frequency(self):
+        return 1000.0
+
+    def get_channel_locations(self):
+        return np.array([[0.0, 0.0], [0.0, 300.0], [0.0, 600.0], [0.0, 1000.0]])
+
+    def get_num_segments(self):
+        return 1
+
+    def sample_index_to_time(self, frames, segment_index=0):
+        return 1000.0 + np.asarray(frames) / 1000.0 + np.where(np.asarray(frames) >= 60_000, 500.0, 0.0)
+
+
+def test_the_clock_of_any_recording_counts() -> None:
+    raster, truth, recording = raster_with(zigzag(20.0)), zigzag(20.0), Foreign()
+    peaks, places = np.zeros(len(raster), PEAK_DTYPE), np.zeros(len(raster), LOCATION_DTYPE)
+    peaks["sample_index"] = raster.times_s * 1000
+    peaks["amplitude"], places["y"] = -1.0, raster.depths_um
+    motion = Motion(truth.displacement, recording.sample_index_to_time(TIMES * 1000), truth.spatial_bins_um)
+    score = drift_score(peaks, places, motion, recording=recording)
+    expected = score_raster(raster, truth)
+    assert score.verdict.startswith("helps") and score.correlation_after > 0.9 * expected.correlation_after

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -132,3 +133,12 @@ def test_foreign_folders_are_left_alone(tmp_path: Path) -> None:
 def test_impossible_motions_are_refused(arguments: tuple[object, ...], words: str) -> None:
     with pytest.raises(InputError, match=words):
         Motion(*arguments)  # type: ignore[arg-type]
+
+
+def test_times_of_an_uneven_clock_are_kept_and_forgotten(tmp_path: Path, info: MotionInfo) -> None:
+    even = info.peak_times_s
+    uneven = replace(info, times_s=even + 100.0 * (even > 0.08))
+    save_motion_info(uneven, tmp_path)
+    np.testing.assert_array_equal(load_motion_info(tmp_path).peak_times_s, uneven.times_s)
+    save_motion_info(info, tmp_path)
+    np.testing.assert_array_equal(load_motion_info(tmp_path).peak_times_s, even)

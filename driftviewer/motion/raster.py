@@ -63,7 +63,6 @@ def make_raster(
     *,
     margin_um: float = 0.0,
     weight_with_amplitude: bool = False,
-    average: bool = False,
     depth_smooth_um: float = 0.0,
     time_smooth_s: float = 0.0,
 ) -> Raster:
@@ -79,8 +78,6 @@ def make_raster(
         How far the depth bins reach beyond the contacts.
     weight_with_amplitude : bool
         Sum absolute amplitudes instead of counting.
-    average : bool
-        Divide by the number of peaks in each bin.
     depth_smooth_um, time_smooth_s : float
         Standard deviations of a Gaussian filter; 0 leaves the raster as it is.
 
@@ -93,8 +90,6 @@ def make_raster(
     counts, sums = (np.zeros((times.size - 1, depths.size - 1), np.float32) for _ in range(2))
     _bin_peaks(activity.times_s, activity.depths_um, activity.amplitudes, times[0], bin_s, depths[0], bin_um, counts, sums)
     values: np.ndarray = sums if weight_with_amplitude else counts.copy()
-    if average:
-        values = values / np.maximum(counts, 1)
     if depth_smooth_um > 0:
         values = gaussian_filter1d(values, depth_smooth_um / bin_um, axis=1, mode="constant")
     if time_smooth_s > 0:

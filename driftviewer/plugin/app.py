@@ -16,6 +16,7 @@ from driftviewer.plugin.canvas import BOTTOM, LEFT, Frame, View, alive, canvas_w
 from driftviewer.plugin.controller import Controller
 from driftviewer.plugin.docks import ALWAYS, PLACES, Docks
 from driftviewer.plugin.layers import RasterLayers
+from driftviewer.plugin.quiet import quiet_start
 from driftviewer.plugin.welcome import DropFilter
 from driftviewer.state.display import Display
 from driftviewer.state.job import Job
@@ -32,6 +33,7 @@ EMPTY = (
     "Open a recording (SpikeGLX, Open Ephys, flat binary), a sorted folder (Kilosort, Phy) or run the demo."
     " Files and folders can also be dropped here.",
 )
+POINT = "Point at the raster for time and depth; click for the traces there."
 _open: "dict[int, Cockpit]" = {}
 
 
@@ -58,7 +60,7 @@ class Cockpit(QObject):
         self.closed = False
         self.frame: Frame | None = None
         self.flicker_key: QShortcut | None = None
-        self._text = ""
+        self._text = POINT
         self._furnish()
         self._connect()
         self.set_theme()
@@ -131,7 +133,7 @@ class Cockpit(QObject):
         if self.frame is not None:
             self.frame.close()
         # what Qt still holds of us must not keep the viewer
-        self.viewer = self.window = self.frame = self.flicker_key = self.view.viewer = None
+        self.viewer = self.window = self.frame = self.flicker_key = self.view.viewer = self.view.ground = None
         self.docks.close()
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802 - Qt's name
@@ -158,8 +160,10 @@ class Cockpit(QObject):
         if ground is None:
             log.warning("napari's canvas was not found: rulers of time and depth are left out")
             return
+        self.view.ground = ground
         self.frame = Frame(ground, self.view, self.stretch, self.ask_file, self.ask_folder, self.controller.demo)
         self.layers.margins = (LEFT, BOTTOM)
+        self.frame.resized.connect(self.layers.follow_size)
 
     def _connect(self) -> None:
         viewer, session, display = self.viewer, self.session, self.display
@@ -213,7 +217,7 @@ class Cockpit(QObject):
 
     def _restate(self, event: Any = None) -> None:
         """Tell time and depth in the status bar in place of napari's stretched coordinates."""
-        if self._text and self.session.raster is not None and self.viewer.status != self._text and isinstance(self.viewer.status, dict):
+        if self.session.raster is not None and isinstance(self.viewer.status, dict):
             self.viewer.status = self._text
 
     def _click(self, viewer: Any, event: Any) -> Any:
@@ -250,9 +254,10 @@ def launch(path: str | os.PathLike[str] | None = None, demo: bool = False, block
     demo_seconds : float
         Length of the simulated recording.
     """
-    viewer = napari.Viewer(title=TITLE, show=False, show_welcome_screen=False)
-    cockpit = cockpit_of(viewer, own=True)
-    viewer.window.show()
+    with quiet_start():
+        viewer = napari.Viewer(title=TITLE, show=False, show_welcome_screen=False)
+        cockpit = cockpit_of(viewer, own=True)
+        viewer.window.show()
     cockpit.docks.arrange(SMALLEST)
     if demo:
         cockpit.controller.demo(demo_seconds)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from qtpy.compat import isalive
-from qtpy.QtCore import QEvent, QObject, QPoint, QRect, Qt
+from qtpy.QtCore import QEvent, QObject, QPoint, QRect, Qt, Signal
 from qtpy.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent, QWheelEvent
 from qtpy.QtWidgets import QLabel, QMainWindow, QOpenGLWidget, QWidget
 
@@ -52,6 +52,21 @@ class View:
 
     def __init__(self, viewer: Any, display: Display) -> None:
         self.viewer, self.display = viewer, display
+        self.ground: QWidget | None = None
+        self.vanishing = False
+
+    def draw_unseen(self, layer: Any) -> None:
+        """Draw a hidden layer, fully transparent, so that it can be removed.
+
+        Removing one that is not part of the last drawing crashes Mesa 22.3 when another layer's texture changes its size.
+        """
+        if layer.visible or self.ground is None or not alive(self.ground) or not self.ground.isVisible():
+            return
+        self.vanishing = True
+        layer.opacity = 0.0
+        layer.visible = True
+        self.ground.repaint()
+        self.vanishing = False
 
     @property
     def px_per_um(self) -> float:
@@ -222,6 +237,9 @@ class Frame(QObject):
         Open a file, open a folder, run the demo.
     """
 
+    resized = Signal()
+    """The canvas is about to take another size."""
+
     def __init__(self, ground: QWidget, view: View, stretch: Callable[[float, float], None], *actions: Callable[[], object]) -> None:
         super().__init__(ground)
         self.ground = ground
@@ -250,6 +268,8 @@ class Frame(QObject):
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802 - Qt's name
         """Follow the canvas's size."""
+        if event.type() == QEvent.Type.Resize:
+            self.resized.emit()
         if event.type() in (QEvent.Type.Resize, QEvent.Type.Show):
             self.place()
         return False

@@ -40,6 +40,9 @@ PLACES = {
 SHORT, TALL, TITLE_BAR = 190, 320, 45
 """Heights of the docks at the bottom, px, for a table and for plots, and of a dock's own title."""
 
+LAYERS_WIDTH, LAYERS_HEIGHT = 262, 240
+"""Least size of napari's own docks in our window, px."""
+
 ALWAYS = ("View", "Progress")
 """Docks without which the others make no sense; the rest can be asked for one by one."""
 
@@ -108,6 +111,8 @@ class Docks:
         window.resize(*(min(max(now, least), most) for now, least, most in zip(
             (window.width(), window.height()), smallest, (room.width(), room.height()), strict=True
         )))  # fmt: skip
+        window.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
+        self._stack_layers()
         window.resizeDocks([self.docks["Motion"]], [340], Qt.Orientation.Horizontal)
         window.resizeDocks([self.docks["Runs"]], [SHORT], Qt.Orientation.Vertical)
         self.docks["Traces"].visibilityChanged.connect(self._make_room_for_traces)
@@ -115,6 +120,17 @@ class Docks:
     def _make_room_for_traces(self, visible: bool) -> None:
         if visible and "Traces" in self.docks and self.docks["Traces"].height() < TALL - 20:
             self.window.resizeDocks([self.docks["Traces"]], [TALL], Qt.Orientation.Vertical)
+
+    def _stack_layers(self) -> None:
+        """Put napari's controls of a layer behind its list of layers: side by side they take a third of a small window."""
+        controls, names = (self.window.findChild(QDockWidget, name) for name in ("layer controls", "layer list"))
+        if controls is None or names is None:
+            return
+        # what napari asks for is the width of its longest choice
+        controls.widget().setMinimumSize(LAYERS_WIDTH, LAYERS_HEIGHT)
+        self.window.tabifyDockWidget(names, controls)
+        names.raise_()
+        self.window.resizeDocks([names], [LAYERS_WIDTH], Qt.Orientation.Horizontal)
 
     def close(self) -> None:
         """Let go of the viewer and of what is Qt's."""

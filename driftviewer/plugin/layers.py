@@ -2,9 +2,11 @@
 
 import functools
 import importlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from napari.layers import Image
 from qtpy.QtCore import QObject
 
@@ -59,6 +61,8 @@ class RasterLayers(QObject):
         self._fit_next = False
         self._own_change = False
         self._stretch = display.um_per_s
+        self._whole: tuple[float, ...] | None = None
+        self._home: Callable[[], None] = self.fit
         self.worker = Latest(self)
         self.worker.finished.connect(self._show)
         self.worker.failed.connect(self._failed)
@@ -66,12 +70,14 @@ class RasterLayers(QObject):
         self.forget_later = later(self, self._forget)
         # the dock with the layers' controls widens once there is one, and takes it from the canvas
         self.fit_later = later(self, self.fit, REST_MS)
+        self.resize_later = later(self, self._go_home, REST_MS)
         for signal, slot in (
             (session.events.raster, self.refresh), (session.events.recording, self.refresh), (session.events.runs, self._runs_changed),
             (display.events.weight, self.refresh), (display.events.shown_run, self.refresh),
             (display.events.corrected, self._choose_raster), (display.events.um_per_s, self._stretched),
         ):  # fmt: skip
             link(signal, slot)
+        viewer.layers.events.removing.connect(self._removing)
         viewer.layers.events.removed.connect(self._removed)
         self.refresh()
 
@@ -109,6 +115,7 @@ class RasterLayers(QObject):
         if self.drawing is not None:
             self.display.um_per_s = self.fitting_stretch(self.drawing.grid.extent)
             self.center()
+            self._home = self.fit
 
     def center(self) -> None:
         """Look at all of the raster with the stretch it has."""
@@ -121,6 +128,24 @@ class RasterLayers(QObject):
         camera = self.viewer.scene.camera
         camera.zoom = max(zoom, 1e-9)
         camera.center = (0.0, (e.d0 + e.d1) / 2 - bottom / 2 / zoom, (e.t0 + e.t1) / 2 * stretch - left / 2 / zoom)
+        self._whole, self._home = self._looks, self.center
+
+    @property
+    def _looks(self) -> tuple[float, ...]:
+        """Where the canvas looks, with which stretch."""
+        camera = self.viewer.scene.camera
+        return (self.display.um_per_s, camera.zoom, *camera.center)
+
+    def follow_size(self) -> None:
+        """Show all of the raster on a canvas of another size, unless the user looks at a part of it."""
+        if self.viewer is None or self._whole is None:
+            return
+        if self.resize_later.isActive() or np.allclose(self._looks, self._whole, rtol=1e-4):
+            self.resize_later.start()
+
+    def _go_home(self) -> None:
+        if self.viewer is not None:
+            self._home()
 
     def set_theme(self, theme: Theme) -> None:
         """Peaks are drawn in the colour of text; a colour map chosen by hand stays."""
@@ -135,8 +160,10 @@ class RasterLayers(QObject):
         self.worker.cancel()
         self.redraw_later.stop()
         self.fit_later.stop()
+        self.resize_later.stop()
         self.forget_later.stop()
         self.lines.close()
+        self.viewer.layers.events.removing.disconnect(self._removing)
         self.viewer.layers.events.removed.disconnect(self._removed)
         for layer in (self.raw, self.corrected):
             if layer is not None:
@@ -240,8 +267,13 @@ class RasterLayers(QObject):
 
     def _seen(self, event: Any) -> None:
         """Take over what is shown or hidden in napari's own layer list."""
-        if not self._own_change:
+        if not self._own_change and not self.view.vanishing:
             self.display.corrected = (event.source is self.corrected) == event.source.visible
+
+    def _removing(self, event: Any) -> None:
+        layer = self.viewer.layers[event.index]
+        if layer in (self.raw, self.corrected, *self.lines.layers):
+            self.view.draw_unseen(layer)
 
     def _removed(self, event: Any) -> None:
         """Forget a layer that was deleted in napari's layer list."""
@@ -264,7 +296,7 @@ class RasterLayers(QObject):
             if layer is not None and layer in self.viewer.layers:
                 self.viewer.layers.remove(layer)
         self._own_change = False
-        self.raw = self.corrected = self.drawing = self._known = None
+        self.raw = self.corrected = self.drawing = self._known = self._whole = None
         self.lines.clear()
         self.worker.cancel()
 

@@ -15,6 +15,7 @@ import numpy as np
 from driftviewer.data import Motion
 from driftviewer.raster import PeakRaster, bright_level
 from driftviewer.recording.protocol import RecordingInfo
+from driftviewer.state.display import drawn_windows
 
 FINEST_UM = 0.25
 COARSEST_CELLS = 700
@@ -219,7 +220,7 @@ def placement(grid: Grid) -> dict[str, Any]:
 
 
 def motion_segments(motion: Motion, um_per_s: float, window: tuple[float, float] | None = None, vertices: int = 1500) -> np.ndarray:
-    """Return one line a depth window, at the window's depth plus its displacement, as vectors for napari.
+    """Return a line for each of some depth windows, at the window's depth plus its displacement, as vectors for napari.
 
     Parameters
     ----------
@@ -246,7 +247,8 @@ def motion_segments(motion: Motion, um_per_s: float, window: tuple[float, float]
         half = 0.5 if len(motion.temporal_bins_s) == 1 else 0.0
         times, lines = np.array([times[0] - half, times[0] + half]), np.repeat(lines, 2, axis=0)
     pieces = []
-    for centre, line in zip(motion.spatial_bins_um, lines.T, strict=True):
+    for index in drawn_windows(len(motion.spatial_bins_um)):
+        centre, line = motion.spatial_bins_um[index], lines[:, index]
         kept = _extremes(line, vertices)
         points = np.column_stack((centre + line[kept], times[kept] * um_per_s))
         pieces.append(np.stack((points[:-1], np.diff(points, axis=0)), axis=1))

@@ -10,19 +10,22 @@ from qtpy.QtCore import QObject
 from driftviewer.data import Motion
 from driftviewer.plugin.canvas import View
 from driftviewer.plugin.levels import UNITS_AND_LABELS, Extent, boundary_segments, motion_segments
-from driftviewer.state.display import Display
+from driftviewer.state.display import Display, drawn_windows
 from driftviewer.state.session import Run, Session
 from driftviewer.widgets.links import later
 from driftviewer.widgets.style import DARK, Theme
 
 REST_MS = 150
-LINE_PX = 1.6
+LINE_PX = 1.4
+OPACITY = 0.75
+"""Of the lines: the peaks beneath can still be seen."""
+
 VERTICES = 14_000
 """Vertices of all lines of a run together; napari takes about 5 ms for a thousand."""
 
 
 class MotionLines(QObject):
-    """One layer a run, one line a depth window, and one layer for the boundaries between files.
+    """One layer a run, one line for each of some depth windows, and one layer for the boundaries between files.
 
     Parameters
     ----------
@@ -55,7 +58,8 @@ class MotionLines(QObject):
         """Add, remove, show and hide lines as the runs say; they lie over the raw raster, where the motion is."""
         runs = {run.name: run for run in self.session.runs}
         for name in [name for name in self.by_run if name not in runs or self.by_run[name].metadata["motion"] is not runs[name].motion]:
-            self._remove(self.by_run.pop(name))
+            self._remove(self.by_run[name])
+            del self.by_run[name]
         for run in runs.values():
             if run.name not in self.by_run and run.visible:
                 self._add(run)
@@ -69,8 +73,8 @@ class MotionLines(QObject):
     def draw_boundaries(self, extent: Extent) -> None:
         """Draw where one file ends and the next begins."""
         if self.boundaries is not None:
-            layer, self.boundaries = self.boundaries, None
-            self._remove(layer)
+            self._remove(self.boundaries)
+            self.boundaries = None
         recording = self.session.recording
         if recording is not None and recording.info.boundaries:
             times = recording.frames_to_times(np.array(recording.info.boundaries))
@@ -102,9 +106,9 @@ class MotionLines(QObject):
 
     def clear(self) -> None:
         """Remove every layer."""
-        layers, self.by_run, self.boundaries = self.layers, {}, None
-        for layer in layers:
+        for layer in self.layers:
             self._remove(layer)
+        self.by_run, self.boundaries = {}, None
 
     def close(self) -> None:
         """Let go of the viewer."""
@@ -118,7 +122,7 @@ class MotionLines(QObject):
 
     def _add(self, run: Run) -> None:
         layer = self._vectors(
-            self._segments(run.motion), name=run.name, edge_color=run.color, opacity=0.9, metadata={"motion": run.motion},
+            self._segments(run.motion), name=run.name, edge_color=run.color, opacity=OPACITY, metadata={"motion": run.motion},
             visible=not self.display.corrected,
         )  # fmt: skip
         layer.events.visible.connect(self._seen)
@@ -141,7 +145,7 @@ class MotionLines(QObject):
     def _segments(self, motion: Motion) -> np.ndarray:
         width = self.viewer.canvas.size[1]
         low, high = self.view.time_at(-0.5 * width, width), self.view.time_at(1.5 * width, width)
-        vertices = min(1500, VERTICES // len(motion.spatial_bins_um))
+        vertices = min(1500, VERTICES // max(1, len(drawn_windows(len(motion.spatial_bins_um)))))
         return motion_segments(motion, self.display.um_per_s, (low, high), max(50, vertices))
 
     def _width(self) -> float:
@@ -153,7 +157,7 @@ class MotionLines(QObject):
 
     def _seen(self, event: Any) -> None:
         """Take over what is shown or hidden in napari's own layer list."""
-        if not self._own_change:
+        if not self._own_change and not self.view.vanishing:
             self._set_visible(event.source, event.source.visible)
 
     def _removed(self, event: Any) -> None:

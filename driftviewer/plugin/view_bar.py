@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QFileDialog, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QSlider, QWidget
 
@@ -15,6 +16,14 @@ from driftviewer.widgets.style import Theme
 LOWEST, HIGHEST = 1e-3, 1e6
 STEPS = 100
 """Positions of the slider per factor of ten."""
+
+
+class StretchBox(QDoubleSpinBox):
+    """Shows the stretch with the digits that can be seen, no trailing zeros."""
+
+    def textFromValue(self, value: float) -> str:  # noqa: N802 - Qt's name
+        """Return the number with at most four digits that count."""
+        return np.format_float_positional(float(f"{value:.4g}"), trim="-")
 
 
 class ViewBar(QWidget):
@@ -50,10 +59,10 @@ class ViewBar(QWidget):
         self.slider.setToolTip("Time stretch: to the right, time is drawn wider (also: wheel on the time scale)")
         self.slider.setMinimumWidth(90)
         self.slider.valueChanged.connect(self._slide)
-        self.box = QDoubleSpinBox()
+        self.box = StretchBox()
         self.box.setRange(LOWEST, HIGHEST)
         self.box.setDecimals(3)
-        self.box.setMinimumWidth(130)
+        self.box.setMinimumWidth(120)
         self.box.setSuffix(" µm/s")
         self.box.setStepType(QDoubleSpinBox.StepType.AdaptiveDecimalStepType)
         self.box.setKeyboardTracking(False)
@@ -102,7 +111,7 @@ class ViewBar(QWidget):
             widget.blockSignals(False)
         for widget in (self.weight, self.slider, self.box, self.fit):
             widget.setEnabled(self.session.raster is not None)
-        self.corrected.setEnabled(bool(runs))
+        self.corrected.setEnabled(self.session.raster is not None and bool(runs))
         self.run.setEnabled(bool(runs))
         self.save.setEnabled(0 <= display.shown_run < len(runs))
 

@@ -12,10 +12,16 @@ FEWEST_REFERENCE_CHANNELS = 8
 """With fewer channels a common reference takes away the spikes themselves."""
 
 
-def default_chain(info: RecordingInfo) -> tuple[Preprocessor, ...]:
-    """Return what suits motion estimation on a raw recording: phase shift where the ADC delays are known, band-pass, median reference."""
+def default_chain(info: RecordingInfo, *, sorting: bool = False) -> tuple[Preprocessor, ...]:
+    """Return what suits motion estimation on a raw recording: phase shift where the ADC delays are known, band-pass, median reference.
+
+    For `sorting`, high-pass instead of band-pass: sorters tell units apart by their fast parts as well.
+    """
     chain = [PREPROCESSORS.make("phase_shift")] if info.sample_shifts.any() else []
-    chain.append(PREPROCESSORS.make("bandpass_filter", freq_min=300.0, freq_max=min(5000.0, 0.4 * info.sampling_frequency)))
+    if sorting:
+        chain.append(PREPROCESSORS.make("highpass_filter", freq_min=300.0))
+    else:
+        chain.append(PREPROCESSORS.make("bandpass_filter", freq_min=300.0, freq_max=min(5000.0, 0.4 * info.sampling_frequency)))
     if info.num_channels >= FEWEST_REFERENCE_CHANNELS:
         chain.append(PREPROCESSORS.make("common_reference", reference="global", operator="median"))
     return tuple(chain)

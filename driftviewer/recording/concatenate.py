@@ -84,6 +84,7 @@ def _check_same(first: RecordingInfo, other: RecordingInfo) -> None:
         differences = {
             "contact positions": not np.allclose(first.channel_locations, other.channel_locations, atol=1e-3),
             "shanks": not np.array_equal(first.shank_ids, other.shank_ids),
+            "ADC delays": not np.allclose(first.sample_shifts, other.sample_shifts),
             "gain": not np.allclose(first.gain_uv, other.gain_uv, rtol=1e-6, atol=0) or not np.allclose(first.offset_uv, other.offset_uv),
         }
     found = [name for name, differs in differences.items() if differs]

@@ -1,13 +1,18 @@
 """Any SpikeInterface recording object, accepted unchanged by duck typing."""
 
 import hashlib
+import json
 from typing import Any
 
 import numpy as np
 
 from driftviewer.errors import InputError
+from driftviewer.recording.binary import info_digest
 from driftviewer.recording.protocol import Recording, RecordingInfo
 
+_EXCERPTS, _EXCERPT_FRAMES = 32, 100
+_LARGEST_ARRAY = 2**30
+_NO_SAMPLES = ("annotations", "properties", "probegroup")
 _NEEDED = ("get_traces", "get_num_samples", "get_sampling_frequency", "get_channel_locations", "get_num_segments")
 
 
@@ -50,15 +55,20 @@ class ForeignRecording(Recording):
         return np.ascontiguousarray(parts[0] if len(parts) == 1 else np.concatenate(parts))
 
     def describe(self) -> dict[str, Any]:
-        """Return an identity from the object's own description and a few of its samples."""
-        digest = hashlib.sha256(self.info.channel_locations.tobytes())
-        for start in np.linspace(0, max(0, self.info.num_samples - 100), 5).astype(int):
-            digest.update(np.ascontiguousarray(self.read(start, min(start + 100, self.info.num_samples))).tobytes())
+        """Return an identity from the object's own description, its clock and excerpts of its samples."""
+        digest, total = hashlib.sha256(), self.info.num_samples
+        try:
+            made = self.recording.to_dict(recursive=True)
+        except (AttributeError, TypeError):  # not SpikeInterface's own
+            made = None
+        for start in np.linspace(0, max(0, total - _EXCERPT_FRAMES), _EXCERPTS).astype(int).tolist():
+            digest.update(self.read(start, min(start + _EXCERPT_FRAMES, total)).tobytes())
+            digest.update(self.frames_to_times(np.array([start])).tobytes())
         return {
             "type": type(self.recording).__name__,
-            "frames": self.info.num_samples,
-            "rate": self.info.sampling_frequency,
-            "samples": digest.hexdigest(),
+            "made": hashlib.sha256(json.dumps(_provenance(made)).encode()).hexdigest(),
+            "excerpts": digest.hexdigest(),
+            "info": info_digest(self.info),
         }
 
     def frames_to_times(self, frames: Any) -> np.ndarray:
@@ -74,6 +84,17 @@ class ForeignRecording(Recording):
         if clock is None or self.recording.get_num_segments() > 1:
             return super().times_to_frames(times_s)
         return np.asarray(clock(np.asarray(times_s), segment_index=0)).astype(np.int64)
+
+
+def _provenance(entry: Any) -> Any:
+    """Return the part of SpikeInterface's description of an object that its samples depend on, arrays as digests."""
+    if isinstance(entry, dict):
+        return {str(key): _provenance(value) for key, value in entry.items() if key not in _NO_SAMPLES}
+    if isinstance(entry, list | tuple):
+        return [_provenance(value) for value in entry]
+    if isinstance(entry, np.ndarray) and entry.dtype.kind in "biuf" and entry.nbytes < _LARGEST_ARRAY:
+        return f"{entry.shape} {entry.dtype} {hashlib.sha256(np.ascontiguousarray(entry).data).hexdigest()}"
+    return str(entry)
 
 
 def _info(recording: Any, num_samples: int, boundaries: tuple[int, ...]) -> RecordingInfo:

@@ -48,7 +48,10 @@ def open_recording(path: str | Path, *, stream: str | None = None) -> Recording:
 
 def open_any(path: str | Path, *, stream: str | None = None) -> Recording | SortedPeaks:
     """Open a recording as `open_recording` does, or the spikes of a folder that has lost its raw file."""
-    path = Path(path).expanduser()
+    try:
+        path = Path(path).expanduser()
+    except TypeError as error:
+        raise InputError(f"{path!r} is not a path; give the file or folder of a recording.") from error
     if not path.exists():
         raise InputError(f"{path} does not exist; check the spelling, and that the disk is connected.")
     reader = _folder_reader(path) if path.is_dir() else _file_reader(path)

@@ -201,7 +201,8 @@ def _peaks(
             raise InputError(
                 f"{folder}: {len(times)} spike times but {len(array)} {name}; its files do not belong together, export it again."
             )
-    usable = np.isfinite(times) & np.isfinite(positions[:, 1]) & np.isfinite(amplitudes)
+    # a year, and metres: what lies beyond is damage
+    usable = (np.abs(times) < 3e7) & (np.abs(positions[:, 1]) < 1e7) & np.isfinite(amplitudes)
     if not usable.all():
         notes.append(f"{(~usable).sum()} spikes without a usable time, depth or amplitude are left out.")
     order = np.flatnonzero(usable)[np.argsort(times[usable], kind="stable")]

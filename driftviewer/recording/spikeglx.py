@@ -120,6 +120,8 @@ def _open_pair(path: Path) -> BinaryRecording:
     if "imroTbl" not in meta:
         raise InputError(f"{path} describes no Neuropixels probe (no imroTbl); give the .ap.bin of a probe.")
     ap, lf = _band_counts(meta, path)
+    if columns < (ap or lf):
+        raise InputError(f"{path}: nSavedChans is {columns} but snsApLfSy counts {ap or lf} channels; restore the original .meta.")
     frames = whole_frames(data, columns, np.dtype(np.int16))
     notes = _check_size(meta, path, data)
     probe = read_probe(path, lf_only=ap == 0)

@@ -15,7 +15,8 @@ from driftviewer.errors import InputError
 from driftviewer.journal import cannot_write, save_json, write_atomic
 from driftviewer.recording.foreign import as_recording
 from driftviewer.recording.probes import probe_to_dict
-from driftviewer.recording.protocol import Recording, RecordingInfo
+from driftviewer.recording.protocol import DerivedRecording, Recording, RecordingInfo
+from driftviewer.recording.sidecar import DATA_SUFFIXES
 
 _LIMIT = 32767
 _SUFFIXES = (".bin", ".dat", ".raw")
@@ -101,11 +102,13 @@ def write_binary_steps(path: str | Path, recording: Any, job: Job | None = None)
     Raises
     ------
     InputError
-        Read-only folder, full disk, or the file that the recording itself is read from; nothing half-written stays behind.
+        Read-only folder, full disk, a file that the recording itself is read from, or a name whose sidecar belongs to another
+        data file; nothing half-written stays behind.
     """
     path, recording, job = Path(path), as_recording(recording), job or Job()
     if path.suffix not in _SUFFIXES:
         raise InputError(f"{path} cannot be written: give a name that ends in {', '.join(_SUFFIXES)}.")
+    _refuse_sidecar_of_another(path)
     factor, shift, notes = _fit(recording)
     stored = _Stored(scale=None if factor == 1.0 else np.full(recording.info.num_channels, factor), shift=shift)
     gain, offset = recording.info.gain_uv / factor, recording.info.offset_uv + shift * recording.info.gain_uv
@@ -197,10 +200,24 @@ def _write_chunks(file: BinaryIO, recording: Recording, stored: _Stored, job: Jo
     return clipped, bad
 
 
+def _files_behind(recording: Recording) -> set[Path]:
+    """Return the files that a recording, or any that it is computed or joined from, is read from."""
+    own = {Path(recording.info.source).resolve()} if recording.info.source else set()
+    behind = [recording.parent] if isinstance(recording, DerivedRecording) else getattr(recording, "parts", ())
+    return own.union(*map(_files_behind, behind))
+
+
+def _refuse_sidecar_of_another(path: Path) -> None:
+    for suffix in DATA_SUFFIXES:
+        other = path.with_suffix(suffix)
+        if suffix != path.suffix and other.exists():
+            raise InputError(f"{path.with_suffix('.json')} belongs to {other}; choose another name than {path.name}.")
+
+
 @contextmanager
 def _replacing(path: Path, recording: Recording, columns: int) -> Iterator[BinaryIO]:
     """Open a temporary file that takes the place of `path` when the block ends without an error."""
-    if recording.info.source and path.exists() and path.resolve() == Path(recording.info.source).resolve():
+    if path.exists() and path.resolve() in _files_behind(recording):
         raise InputError(f"{path} is the file that the recording is read from; choose another name.")
     # One fixed name, so that what a killed run left behind is overwritten by the next.
     temporary = path.with_name(f".{path.name}.part")
@@ -209,7 +226,7 @@ def _replacing(path: Path, recording: Recording, columns: int) -> Iterator[Binar
         needed, free = 2 * columns * recording.info.num_samples, shutil.disk_usage(path.parent).free
         if needed > free:
             raise InputError(
-                f"Cannot write {path}: it needs {needed / 1e9:.2f} GB but only {free / 1e9:.2f} GB are free;"
+                f"Cannot write {path}: it needs {needed / 1e6:,.1f} MB but only {free / 1e6:,.1f} MB are free;"
                 " free space or choose another folder."
             )
         with open(temporary, "wb") as file:

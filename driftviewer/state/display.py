@@ -3,7 +3,16 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 from psygnal import SignalGroupDescriptor
+
+DRAWN_WINDOWS = 8
+"""Of more depth windows than these, an even choice is drawn over the raster: more lines would hide it."""
+
+
+def drawn_windows(count: int) -> list[int]:
+    """Return the indices of the depth windows, of so many, that are drawn as lines: ends included, evenly spread."""
+    return sorted({round(index) for index in np.linspace(0, count - 1, min(count, DRAWN_WINDOWS)).tolist()})
 
 
 @dataclass

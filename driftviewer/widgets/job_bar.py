@@ -1,5 +1,7 @@
 """What is under way: progress, time left, Cancel, and the sentence that explains a failure."""
 
+import time
+
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
@@ -9,6 +11,10 @@ from driftviewer.widgets.links import link
 from driftviewer.widgets.style import DARK, Theme, error_sheet
 
 REFRESH_MS = 100
+PATIENCE_S = 3.0
+"""A step that stands at its beginning for so long is said to prepare: kernels are compiled once, and that takes its time."""
+
+PREPARING = "preparing… (longer the first time)"
 ENDINGS = {"idle": "Nothing is running", "done": "Finished", "cancelled": "Cancelled", "failed": "Failed", "cancelling": "Cancelling…"}
 
 
@@ -45,6 +51,7 @@ class JobBar(QWidget):
         self.dismiss.setToolTip("Dismiss")
         self.dismiss.clicked.connect(self._dismiss)
         self._lay_out()
+        self._standing: tuple[tuple[str, str], float] | None = None
         self.timer = QTimer(self)
         self.timer.setInterval(REFRESH_MS)
         self.timer.timeout.connect(self.refresh)
@@ -58,7 +65,7 @@ class JobBar(QWidget):
         job, status = self.job, self.job.status
         active = status in ("running", "cancelling")
         self.text.set_full_text(self._sentence())
-        self.left.setText(f"{duration_text(job.seconds_left)} left" if status == "running" and job.seconds_left >= 0 else "")
+        self.left.setText(self._time_left())
         unknown = active and not job.fraction
         self.bar.setRange(0, 0 if unknown else 1000)
         self.bar.setValue(round(1000 * job.fraction))
@@ -80,6 +87,21 @@ class JobBar(QWidget):
             return f"{job.title}: {job.step.replace('_', ' ')}" if job.step else job.title
         ending = ENDINGS.get(job.status, job.status)
         return f"{ending}: {job.title}" if job.title and job.status in ("done", "cancelled", "failed") else ending
+
+    def _time_left(self) -> str:
+        """Return the time left, or why there is no progress."""
+        job = self.job
+        if job.status != "running":
+            self._standing = None
+            return ""
+        place, now = (job.title, job.step), time.monotonic()
+        if 0 < job.fraction < 1:
+            self._standing = None
+        elif self._standing is None or self._standing[0] != place:
+            self._standing = place, now
+        if self._standing is not None:
+            return PREPARING if now - self._standing[1] > PATIENCE_S else ""
+        return f"{duration_text(job.seconds_left)} left" if job.seconds_left >= 0 else ""
 
     def _cancel(self) -> None:
         self.job.cancel()

@@ -16,7 +16,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from driftviewer.state.display import Display
+from driftviewer.state.display import DRAWN_WINDOWS, Display
 from driftviewer.state.session import Run, Session
 from driftviewer.widgets.job_bar import duration_text
 from driftviewer.widgets.labels import wrapped
@@ -106,7 +106,7 @@ class RunsList(QWidget):
         notes = (run.verdict, *run.notes) if run.verdict else run.notes
         texts = (f"{run.max_displacement_um:.1f} µm", duration_text(run.run_time_s) if run.run_time_s else "–", " · ".join(notes))
         for column, item in enumerate((name, *map(QTableWidgetItem, texts))):
-            item.setToolTip("\n".join((run.name, *notes)))
+            item.setToolTip("\n".join((run.name, windows_text(run), *notes)))
             self.table.setItem(row, column, item)
 
     def _select(self, row: int) -> None:
@@ -135,6 +135,13 @@ class RunsList(QWidget):
         buttons.addStretch(1)
         buttons.addWidget(self.delete_button)
         layout.addLayout(buttons)
+
+
+def windows_text(run: Run) -> str:
+    """Return how many depth windows a run has, and that not all are drawn if so."""
+    count = len(run.motion.spatial_bins_um)
+    text = "rigid: one depth window" if count == 1 else f"{count} depth windows"
+    return f"{text}, {DRAWN_WINDOWS} of them drawn as lines" if count > DRAWN_WINDOWS else text
 
 
 def _swatch(color: str) -> QIcon:

@@ -19,8 +19,8 @@ from driftviewer.widgets.style import CURRENT_COLOR, DARK, RAW_COLOR, Theme, app
 
 import pyqtgraph as pg  # isort: skip
 
-WIDE = 420
-"""From this width on, px, the two plots stand side by side."""
+LOW, WIDE = 130, 420
+"""Least height of the plots, and from which width on, px, the two stand side by side."""
 
 
 class DepthAxis(pg.AxisItem):
@@ -106,6 +106,7 @@ class Traces(QWidget):
         self.hint, self.error = wrapped(), wrapped()
         self.plots = TracePlot("before correction"), TracePlot("after correction")
         self.view = pg.GraphicsLayoutWidget()
+        self.view.setMinimumHeight(LOW)
         for axis in ("setXLink", "setYLink"):
             getattr(self.plots[1].item, axis)(self.plots[0].item)
         self._lay_out()

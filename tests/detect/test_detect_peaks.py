@@ -12,6 +12,7 @@ from driftviewer.noise import Noise, measure_noise
 from driftviewer.preprocess import bandpass_filter, common_reference
 from driftviewer.recording.binary import BinaryRecording
 from driftviewer.recording.protocol import RecordingInfo
+from driftviewer.simulate import simulate_drifting_recording
 
 
 @pytest.fixture
@@ -98,3 +99,9 @@ def test_one_channel_shorter_than_the_margin(array_recording, frames):
     traces[frames // 2] = -100
     peaks = detect_peaks(array_recording(traces), noise=Noise(np.full(1, 10.0), np.ones(1, bool)))
     assert peaks["sample_index"].tolist() == [frames // 2]
+
+
+def test_without_a_seed_the_peaks_are_the_same_each_time():
+    recording = simulate_drifting_recording(duration_s=15.0, num_channels=16, num_units=8, seed=2)[0]
+    assert recording.info.duration_s > 20 * 0.5, "noise must be measured in excerpts"
+    np.testing.assert_array_equal(detect_peaks(recording, progress_bar=False), detect_peaks(recording, progress_bar=False))

@@ -83,6 +83,17 @@ def test_no_motion_is_bitwise_with_nan_and_signed_zero():
     assert corrected.read(0, 100).tobytes() == recording.traces[:100].tobytes()
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_samples_that_are_not_finite_stay_where_they_are(value: float):
+    broken, whole = noise(), noise()
+    broken.traces[500:700, 9], whole.traces[500:700, 9] = value, 0.0
+    found, wanted = (
+        interpolate_motion(r, rigid(7.0), method="idw", border_mode="force_extrapolate").read(400, 800) for r in (broken, whole)
+    )
+    assert (~np.isfinite(found)).sum() == 200 and not np.isfinite(found[100:300, 9]).any()
+    np.testing.assert_array_equal(found[:, :9], wanted[:, :9])
+
+
 @pytest.mark.parametrize("method", INTERPOLATORS.names())
 @pytest.mark.parametrize("displacement", [40.0, -40.0, 80.0])
 def test_whole_period_moves_channels_exactly(method: str, displacement: float):

@@ -142,3 +142,11 @@ def test_former_names_are_understood():
     assert (method.bin_s, method.win_scale_um) == (1.0, 150.0)
     with pytest.raises(InputError, match="twice"):
         ESTIMATORS.make("decentralized", bin_duration_s=1.0, bin_s=1.0)
+
+
+def test_the_horizon_is_in_seconds(make_activity, run):
+    activity = make_activity(rate_hz=500.0)
+    method = Decentralized(rigid=True, bin_s=4.0, time_horizon_s=40.0)
+    (pairs,) = run(method._compare(method._raster(activity), method._windows(activity)))
+    rows, columns = np.nonzero(pairs.weight[0])
+    assert (columns - rows).max() == 10

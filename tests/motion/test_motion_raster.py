@@ -24,7 +24,6 @@ def test_counts_and_amplitudes_fall_into_their_bins(activity):
     raster = make_raster(activity, 2.0, 50.0)
     assert raster.values.tolist() == [[2, 0], [0, 1], [0, 1]]
     assert make_raster(activity, 2.0, 50.0, weight_with_amplitude=True).values.tolist() == [[4, 0], [0, 5], [0, 7]]
-    assert make_raster(activity, 2.0, 50.0, weight_with_amplitude=True, average=True).values[0, 0] == 2
 
 
 def test_peaks_beyond_the_bins_are_left_out(activity):

@@ -45,6 +45,7 @@ def test_identity_knows_the_order(make_recording):
         ({"locations": np.column_stack([np.zeros(8), np.arange(8)])}, "contact positions"),
         ({"gain_uv": 2.0}, "gain"),
         ({"shank_ids": np.arange(8) % 2}, "shanks"),
+        ({"sample_shifts": np.arange(8) / 8}, "ADC delays"),
     ],
 )
 def test_says_what_differs(make_recording, change, word):

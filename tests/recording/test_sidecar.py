@@ -105,7 +105,7 @@ def test_a_missing_gain_is_noted(lay):
     [
         ({"sampling_frequency": None}, 'lacks "sampling_frequency"'),
         ({"sampling_frequency": "fast"}, "give a number"),
-        ({"sampling_frequency": -1.0}, "not positive"),
+        ({"sampling_frequency": -1.0}, "is not between 0"),
         ({"dtype": None}, 'lacks "dtype"'),
         ({"dtype": "int17"}, "not a type of samples"),
         ({"num_channels": None}, 'lacks "num_channels"'),

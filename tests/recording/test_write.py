@@ -9,7 +9,8 @@ import pytest
 
 from driftviewer.chunks import Job, Progress
 from driftviewer.errors import InputError
-from driftviewer.recording import open_recording, write_binary
+from driftviewer.preprocess import common_reference
+from driftviewer.recording import concatenate, open_recording, write_binary
 from driftviewer.recording import write as write_module
 from driftviewer.recording.write import write_binary_steps, write_spikeglx_steps
 
@@ -129,7 +130,7 @@ def test_full_disk(tmp_path, make_recording, monkeypatch):
 
 def test_a_disk_that_is_too_small_is_told_before_the_work(tmp_path, make_recording, monkeypatch):
     monkeypatch.setattr(write_module.shutil, "disk_usage", lambda folder: os.terminal_size((0, 0)) and type("Usage", (), {"free": 10})())
-    with pytest.raises(InputError, match=r"needs 0.00 GB but only 0.00 GB are free"):
+    with pytest.raises(InputError, match=r"needs 0.0 MB but only 0.0 MB are free"):
         write_binary(tmp_path / "a.bin", make_recording(100), JOB)
     assert not list(tmp_path.iterdir())
 
@@ -174,3 +175,21 @@ def test_spikeglx_of_floats_keeps_microvolts(tmp_path, make_recording, np1):
     assert sum(1 for _ in steps) > 3
     got = open_recording(tmp_path)
     np.testing.assert_allclose(np.sort(got.read(0, 2000) * got.info.gain_uv, axis=1), np.sort(traces * 7, axis=1), atol=1e-5)
+
+
+def test_no_file_that_the_recording_comes_from_is_replaced(tmp_path, make_recording):
+    parts = [write_binary(tmp_path / name, make_recording(100), JOB).path for name in ("a.bin", "b.bin")]
+    joined = concatenate([open_recording(path) for path in parts])
+    before = parts[1].read_bytes()
+    for recording in (joined, common_reference(joined)):
+        with pytest.raises(InputError, match=r"b\.bin is the file .* choose another name"):
+            write_binary(parts[1], recording, JOB)
+    assert parts[1].read_bytes() == before
+
+
+def test_the_sidecar_of_another_file_is_not_replaced(tmp_path, make_recording):
+    write_binary(tmp_path / "a.bin", make_recording(100), JOB)
+    whole = open_recording(tmp_path / "a.bin").read(0, 100)
+    with pytest.raises(InputError, match=r"a\.json belongs to .*a\.bin; choose another name"):
+        write_binary(tmp_path / "a.dat", make_recording(60), JOB)
+    np.testing.assert_array_equal(open_recording(tmp_path / "a.bin").read(0, 100), whole)
