@@ -21,7 +21,8 @@ from driftviewer.params import nearest
 from driftviewer.pipeline import Pipeline
 from driftviewer.presets import DEFAULT_PRESET, load_preset
 from driftviewer.recording import Recording, as_recording
-from driftviewer.store import MotionInfo, ResultFolder
+from driftviewer.result_folder import ResultFolder
+from driftviewer.store import MotionInfo
 
 PART_SECONDS = 10.0
 """A pass over the recording keeps what it has found at least this often, so that a killed run goes on from there."""

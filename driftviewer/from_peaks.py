@@ -11,7 +11,8 @@ from driftviewer.data import LOCATION_DTYPE, PEAK_DTYPE
 from driftviewer.motion.base import Activity
 from driftviewer.pipeline import Pipeline
 from driftviewer.recording.phy_folder import SortedPeaks
-from driftviewer.store import MotionInfo, ResultFolder
+from driftviewer.result_folder import ResultFolder
+from driftviewer.store import MotionInfo
 
 ASSUMED_RATE_HZ = 30_000.0
 """Where a folder does not tell its sampling rate, peaks are numbered at this one; their times are not touched."""

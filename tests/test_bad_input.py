@@ -15,14 +15,15 @@ import numpy as np
 import pytest
 
 import driftviewer
-from driftviewer import store
+from driftviewer import result_folder
 from driftviewer.cli import main
 from driftviewer.errors import InputError
 from driftviewer.params import fields
 from driftviewer.pipeline import STEPS
 from driftviewer.recording import open_recording
+from driftviewer.result_folder import ResultFolder
 from driftviewer.simulate import simulate_drifting_recording
-from driftviewer.store import ResultFolder, load_motion_info
+from driftviewer.store import load_motion_info
 
 CHANNELS, SECONDS = 16, 8.0
 QUICK = ["--preset", "rigid_fast", "--set", "estimate.bin_s=1"]
@@ -564,7 +565,7 @@ def test_killed_while_publishing(
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", dying)
-        patch.setattr(store.ResultFolder, "__exit__", lambda self, *error: self._lock and self._lock.close())
+        patch.setattr(result_folder.ResultFolder, "__exit__", lambda self, *error: self._lock and self._lock.close())
         with pytest.raises(Killed):
             main(["correct", str(path), "--folder", str(folder), *QUICK])
     with pytest.raises(InputError, match="half-written"):

@@ -6,7 +6,8 @@ import pytest
 
 from driftviewer.data import LOCATION_DTYPE, PEAK_DTYPE, Motion
 from driftviewer.errors import InputError
-from driftviewer.store import MotionInfo, ResultFolder, load_motion, load_motion_info, save_motion, save_motion_info
+from driftviewer.result_folder import ResultFolder
+from driftviewer.store import MotionInfo, load_motion, load_motion_info, save_motion, save_motion_info
 
 
 @pytest.fixture

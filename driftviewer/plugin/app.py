@@ -133,7 +133,7 @@ class Cockpit(QObject):
         if self.frame is not None:
             self.frame.close()
         # what Qt still holds of us must not keep the viewer
-        self.viewer = self.window = self.frame = self.flicker_key = self.view.viewer = self.view.ground = None
+        self.viewer = self.window = self.frame = self.flicker_key = self.view.viewer = None
         self.docks.close()
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802 - Qt's name
@@ -160,7 +160,6 @@ class Cockpit(QObject):
         if ground is None:
             log.warning("napari's canvas was not found: rulers of time and depth are left out")
             return
-        self.view.ground = ground
         self.frame = Frame(ground, self.view, self.stretch, self.ask_file, self.ask_folder, self.controller.demo)
         self.layers.margins = (LEFT, BOTTOM)
         self.frame.resized.connect(self.layers.follow_size)

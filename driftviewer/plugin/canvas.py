@@ -15,6 +15,7 @@ from driftviewer.widgets.style import CURRENT_COLOR, DARK, Theme, canvas
 
 LEFT, BOTTOM = 58, 40
 TICK = 5
+SEAL = "."
 
 
 def canvas_widget(window: QMainWindow) -> QWidget | None:
@@ -27,6 +28,19 @@ def canvas_widget(window: QMainWindow) -> QWidget | None:
 def alive(widget: QObject) -> bool:
     """Return whether Qt still has the object."""
     return bool(isalive(widget))  # type: ignore[no-untyped-call]
+
+
+def seal(viewer: Any, sealed: bool = True) -> None:
+    """Let every drawing of the canvas end with something unseen, which is not a layer; or no longer.
+
+    Mesa unbinds the vertex shader when any program is deleted, and binds it again only if the next program drawn is not the
+    one drawn last: with an image alone on the canvas, removing a hidden layer crashes the interpreter (seen with 22.3).
+    """
+    overlay = viewer.canvas.overlays.text
+    if sealed and not overlay.visible:
+        overlay.text, overlay.opacity, overlay.visible = SEAL, 0.0, True
+    elif not sealed and overlay.text == SEAL:
+        overlay.text, overlay.opacity, overlay.visible = "", 1.0, False
 
 
 def ticks(low: float, high: float, most: int) -> list[float]:
@@ -52,21 +66,6 @@ class View:
 
     def __init__(self, viewer: Any, display: Display) -> None:
         self.viewer, self.display = viewer, display
-        self.ground: QWidget | None = None
-        self.vanishing = False
-
-    def draw_unseen(self, layer: Any) -> None:
-        """Draw a hidden layer, fully transparent, so that it can be removed.
-
-        Removing one that is not part of the last drawing crashes Mesa 22.3 when another layer's texture changes its size.
-        """
-        if layer.visible or self.ground is None or not alive(self.ground) or not self.ground.isVisible():
-            return
-        self.vanishing = True
-        layer.opacity = 0.0
-        layer.visible = True
-        self.ground.repaint()
-        self.vanishing = False
 
     @property
     def px_per_um(self) -> float:

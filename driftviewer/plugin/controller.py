@@ -245,12 +245,8 @@ def opening(path: Path) -> Steps[Opened]:
 
 def _result_folder(path: Path) -> Opened:
     info = load_motion_info(path)
-    rate = float(info.parameters.get("sampling_frequency") or 0.0)
-    if not rate > 0:
-        raise InputError(
-            f"{path}: parameters.json does not tell the sampling_frequency, so the times of the peaks are unknown; open the recording."
-        )
-    times, places = info.peaks["sample_index"] / rate, info.peak_locations
+    rate = float(info.parameters.get("sampling_frequency") or np.nan)
+    times, places = info.peak_times_s, info.peak_locations
     order = np.argsort(times, kind="stable")
     values = (places[info.motion.direction], places["x"], info.peaks["amplitude"])
     depths, x, amplitudes = (np.asarray(column, np.float64)[order] for column in values)

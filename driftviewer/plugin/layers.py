@@ -11,7 +11,7 @@ from napari.layers import Image
 from qtpy.QtCore import QObject
 
 from driftviewer.data import Motion
-from driftviewer.plugin.canvas import View
+from driftviewer.plugin.canvas import View, seal
 from driftviewer.plugin.levels import Extent, Grid, Level, placement
 from driftviewer.plugin.lines import MotionLines
 from driftviewer.raster import PeakRaster
@@ -77,7 +77,7 @@ class RasterLayers(QObject):
             (display.events.corrected, self._choose_raster), (display.events.um_per_s, self._stretched),
         ):  # fmt: skip
             link(signal, slot)
-        viewer.layers.events.removing.connect(self._removing)
+        seal(viewer)
         viewer.layers.events.removed.connect(self._removed)
         self.refresh()
 
@@ -163,7 +163,7 @@ class RasterLayers(QObject):
         self.resize_later.stop()
         self.forget_later.stop()
         self.lines.close()
-        self.viewer.layers.events.removing.disconnect(self._removing)
+        seal(self.viewer, False)
         self.viewer.layers.events.removed.disconnect(self._removed)
         for layer in (self.raw, self.corrected):
             if layer is not None:
@@ -267,13 +267,8 @@ class RasterLayers(QObject):
 
     def _seen(self, event: Any) -> None:
         """Take over what is shown or hidden in napari's own layer list."""
-        if not self._own_change and not self.view.vanishing:
+        if not self._own_change:
             self.display.corrected = (event.source is self.corrected) == event.source.visible
-
-    def _removing(self, event: Any) -> None:
-        layer = self.viewer.layers[event.index]
-        if layer in (self.raw, self.corrected, *self.lines.layers):
-            self.view.draw_unseen(layer)
 
     def _removed(self, event: Any) -> None:
         """Forget a layer that was deleted in napari's layer list."""

@@ -157,7 +157,7 @@ class MotionLines(QObject):
 
     def _seen(self, event: Any) -> None:
         """Take over what is shown or hidden in napari's own layer list."""
-        if not self._own_change and not self.view.vanishing:
+        if not self._own_change:
             self._set_visible(event.source, event.source.visible)
 
     def _removed(self, event: Any) -> None:

@@ -66,7 +66,8 @@ class ReferencedRecording(PreprocessedRecording):
         for start in np.linspace(0, total - frames, PROBES).astype(int):
             excerpt = self.parent.read(int(start), int(start) + frames)
             alive |= (excerpt != excerpt[0]).any(axis=0)
-        return alive
+        # a contact that is left alone has nothing in common with others: it would be taken from itself
+        return alive if alive.sum() > 1 else np.zeros_like(alive)
 
     @cached_property
     def _neighbours(self) -> np.ndarray:
