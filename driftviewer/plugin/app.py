@@ -21,7 +21,9 @@ from driftviewer.plugin.welcome import DropFilter
 from driftviewer.state.display import Display
 from driftviewer.state.job import Job
 from driftviewer.state.session import Session
+from driftviewer.widgets.job_bar import duration_text
 from driftviewer.widgets.links import link
+from driftviewer.widgets.recording_panel import channels_text
 from driftviewer.widgets.style import Theme
 
 log = logging.getLogger(__name__)
@@ -76,7 +78,7 @@ class Cockpit(QObject):
             welcome.say(self.job.title, "Working… progress is shown in the dock at the right.", False)
         elif session.recording is not None:
             info = session.recording.info
-            text = f"{info.num_channels} channels, {info.duration_s:.1f} s. Press Run in the Motion dock to find peaks and estimate the motion."
+            text = f"{channels_text(info)}, {duration_text(info.duration_s)}. Press Run in the Motion dock to find peaks and estimate the motion."
             welcome.say(info.name, text, False)
         else:
             welcome.say(*EMPTY, True)
@@ -170,6 +172,7 @@ class Cockpit(QObject):
         window.installEventFilter(self)
         for signal in (session.events.raster, session.events.recording, self.job.events.status):
             link(signal, self.refresh)
+        link(session.events.raster, self._forget_pointer)
         link(session.events.notice, self._notify)
         link(self.job.events.error, self._complain)
         for signal in (display.events.cursor, display.events.time_range_s, display.events.um_per_s):
@@ -185,13 +188,27 @@ class Cockpit(QObject):
             DropFilter(window, self.open_path)
 
     def _notify(self) -> None:
-        if self.session.notice and not self.closed:
+        if not self.session.notice or self.closed:
+            return
+        if self.own and self.frame is not None:
+            self.frame.notice.say(self.session.notice)
+        else:
             show_info(self.session.notice)
 
     def _complain(self) -> None:
-        if self.job.error and not self.closed:
-            self.docks.give_height("Progress")
+        if not self.job.error or self.closed:
+            return
+        self.docks.show("Progress")
+        QTimer.singleShot(0, lambda: self.docks.give_height("Progress"))
+        if not self.own:
             show_error(self.job.error)
+
+    def _forget_pointer(self) -> None:
+        """Say nothing of a raster that is gone."""
+        self._text = POINT
+        if self.frame is not None:
+            self.frame.readout.say("")
+            self.frame.notice.hide()
 
     def _update_rulers(self, event: Any = None) -> None:
         if self.frame is not None:
@@ -209,7 +226,8 @@ class Cockpit(QObject):
         text = f"t = {time:.3f} s   depth = {depth:.1f} µm"
         run = self.layers.shown_run
         if run is not None:
-            text += f"   shift = {float(run.motion.displacement_at(time, depth)):+.1f} µm"
+            # no minus before zero
+            text += f"   shift = {round(float(run.motion.displacement_at(time, depth)), 1) + 0.0:+.1f} µm"
         self._text = text
         if self.frame is not None:
             self.frame.readout.say(text)

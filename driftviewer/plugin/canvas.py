@@ -9,6 +9,7 @@ from qtpy.QtCore import QEvent, QObject, QPoint, QRect, Qt, Signal
 from qtpy.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent, QWheelEvent
 from qtpy.QtWidgets import QLabel, QMainWindow, QOpenGLWidget, QWidget
 
+from driftviewer.plugin.notice import Notice
 from driftviewer.plugin.welcome import Welcome
 from driftviewer.state.display import Display
 from driftviewer.widgets.style import CURRENT_COLOR, DARK, Theme, canvas
@@ -137,7 +138,10 @@ class Ruler(QWidget):
         for mark in marks:
             x = round(view.x_of(mark, width)) - LEFT
             painter.drawLine(x, 0, x, TICK)
-            painter.drawText(QRect(x - 45, TICK, 90, 16), Qt.AlignmentFlag.AlignCenter, tick_text(mark, step))
+            text = tick_text(mark, step)
+            room = painter.fontMetrics().boundingRect(text).width() + 4
+            left = min(max(0, x - room // 2), self.width() - room)
+            painter.drawText(QRect(left, TICK, room, 16), Qt.AlignmentFlag.AlignCenter, text)
         painter.drawText(QRect(0, 20, self.width(), BOTTOM - 20), Qt.AlignmentFlag.AlignCenter, "time (s)")
         self._paint_pointer(painter, round(view.x_of(view.display.cursor[0], width)) - LEFT, 0)
 
@@ -222,7 +226,7 @@ class Readout(QLabel):
 
 
 class Frame(QObject):
-    """Rulers, readout and welcome, kept at their places on the canvas.
+    """Rulers, readout, welcome and notices, kept at their places on the canvas.
 
     Parameters
     ----------
@@ -245,12 +249,13 @@ class Frame(QObject):
         self.rulers = (Ruler(ground, view, True, stretch), Ruler(ground, view, False, stretch))
         self.readout = Readout(ground)
         self.welcome = Welcome(ground, *actions)
+        self.notice = Notice(ground, LEFT, BOTTOM)
         ground.installEventFilter(self)
         self.place()
 
     def set_theme(self, theme: Theme) -> None:
         """Follow the colours of the window."""
-        for part in (*self.rulers, self.readout, self.welcome):
+        for part in (*self.rulers, self.readout, self.welcome, self.notice):
             part.set_theme(theme)
 
     def update_rulers(self) -> None:
@@ -260,7 +265,7 @@ class Frame(QObject):
 
     def close(self) -> None:
         """Take everything off the canvas."""
-        for part in (*self.rulers, self.readout, self.welcome):
+        for part in (*self.rulers, self.readout, self.welcome, self.notice):
             if alive(part):
                 part.hide()
                 part.deleteLater()
@@ -281,6 +286,7 @@ class Frame(QObject):
         depth_ruler.setGeometry(0, 0, LEFT, height)
         self.readout.move(width - self.readout.width(), 0)
         self.welcome.setGeometry(0, 0, width, height)
+        self.notice.place()
 
     def show_raster(self, shown: bool, welcoming: bool) -> None:
         """Show the rulers, or, in a window of our own, the welcome in their place."""
@@ -290,3 +296,4 @@ class Frame(QObject):
         if not shown:
             self.readout.say("")
             self.welcome.raise_()
+            self.notice.raise_()

@@ -26,7 +26,7 @@ from driftviewer.recording.phy_folder import SortedPeaks
 from driftviewer.recording.protocol import Recording
 from driftviewer.state.display import Display
 from driftviewer.state.job import Job
-from driftviewer.state.session import Run, Session
+from driftviewer.state.session import Run, Session, sentences
 from driftviewer.store import MotionInfo, load_motion_info, save_motion, save_motion_info
 
 log = logging.getLogger(__name__)
@@ -87,6 +87,9 @@ class Controller:
             return
         if not 0 <= self.display.shown_run < len(self.session.runs):
             self.display.shown_run = len(self.session.runs) - 1
+        if self.session.runs[self.display.shown_run].motion.direction != "y":
+            self.session.notice = "This run's motion is across the probe, which the raster of depths does not show."
+            return
         self.display.corrected = not self.display.corrected
 
     def save_run(self, index: int, folder: str | Path) -> None:
@@ -122,7 +125,8 @@ class Controller:
     def _opened(self, found: "Opened") -> None:
         """Replace everything the session holds; called in the job's thread."""
         session, display = self.session, self.display
-        display.shown_run, display.corrected, display.time_range_s = -1, False, (0.0, 0.0)
+        display.shown_run, display.corrected = -1, False
+        display.cursor = display.time_range_s = (0.0, 0.0)
         session.runs, session.raster, session.recording, session.raw = (), None, None, None
         session.bad_channels, session.forecast = found.bad_channels, ""
         if found.recording is not None:
@@ -132,6 +136,8 @@ class Controller:
         self._sorted, session.raster = found.peaks, found.raster
         for name, motion, info in found.motions:
             self._keep(name, motion, info, found.raster)
+            if info is not None:
+                display.shown_run = len(session.runs) - 1
         if found.notice:
             session.notice = found.notice
         self._made = 0
@@ -236,11 +242,11 @@ def opening(path: Path) -> Steps[Opened]:
         yield Progress("check channels", 0, 1)
         noise = measure_noise(found, num_chunks=8, chunk_ms=200.0)
         bad = tuple(int(channel) for channel in np.flatnonzero(~noise.usable))
-        return Opened(recording=found, bad_channels=bad, notice=". ".join((*found.info.notes, *noise.notes)))
+        return Opened(recording=found, bad_channels=bad, notice=sentences((*found.info.notes, *noise.notes)))
     yield Progress("sort peaks", 0, 1)
     raster = PeakRaster(found.times_s, found.depths_um, found.amplitudes)
     motions = (("Kilosort", found.motion, None),) if found.motion is not None else ()
-    return Opened(peaks=found, raster=raster, motions=motions, notice=". ".join(found.notes))
+    return Opened(peaks=found, raster=raster, motions=motions, notice=sentences(found.notes))
 
 
 def _result_folder(path: Path) -> Opened:
@@ -253,7 +259,7 @@ def _result_folder(path: Path) -> Opened:
     nowhere = np.empty((0, 2)), np.empty(0, np.int64)
     peaks = SortedPeaks(times[order], depths, x, amplitudes, rate, *nowhere, path.name, info.notes)
     raster = PeakRaster(peaks.times_s, peaks.depths_um, peaks.amplitudes)
-    return Opened(peaks=peaks, raster=raster, motions=((path.name, info.motion, info),), notice=". ".join(info.notes))
+    return Opened(peaks=peaks, raster=raster, motions=((path.name, info.motion, info),), notice=sentences(info.notes))
 
 
 def _estimate_again(recording: Recording, earlier: MotionInfo, pipeline: Any) -> Steps[MotionInfo]:

@@ -73,6 +73,10 @@ class Docks:
                 self.window.tabifyDockWidget(self.docks[place.beside], dock)
         for title in ("Motion", "Runs"):
             self.show(title)
+        if titles == tuple(PLACES):
+            # before the window is shown: later, Qt leaves an empty tab bar lying about
+            self.window.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
+            self._stack_layers()
 
     @property
     def window(self) -> QMainWindow:
@@ -111,9 +115,10 @@ class Docks:
         window.resize(*(min(max(now, least), most) for now, least, most in zip(
             (window.width(), window.height()), smallest, (room.width(), room.height()), strict=True
         )))  # fmt: skip
-        window.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
-        self._stack_layers()
         window.resizeDocks([self.docks["Motion"]], [340], Qt.Orientation.Horizontal)
+        names = window.findChild(QDockWidget, "layer list")
+        if names is not None:
+            window.resizeDocks([names], [LAYERS_WIDTH], Qt.Orientation.Horizontal)
         window.resizeDocks([self.docks["Runs"]], [SHORT], Qt.Orientation.Vertical)
         self.docks["Traces"].visibilityChanged.connect(self._make_room_for_traces)
 
@@ -130,7 +135,6 @@ class Docks:
         controls.widget().setMinimumSize(LAYERS_WIDTH, LAYERS_HEIGHT)
         self.window.tabifyDockWidget(names, controls)
         names.raise_()
-        self.window.resizeDocks([names], [LAYERS_WIDTH], Qt.Orientation.Horizontal)
 
     def close(self) -> None:
         """Let go of the viewer and of what is Qt's."""
@@ -138,6 +142,8 @@ class Docks:
 
     def give_height(self, title: str) -> None:
         """Make a panel as high as its text needs, at the cost of those above and below."""
+        if title not in self.docks:
+            return
         dock = self.docks[title]
         layout = dock.findChild(QWidget, name_of(title)).layout()
         needed = max(layout.totalHeightForWidth(dock.width() - 20), layout.sizeHint().height()) + TITLE_BAR

@@ -109,6 +109,11 @@ class Forecast:
                 log.info("no forecast: %s", error)
                 tried = key
                 continue
+            except RuntimeError:
+                # the interpreter ends: nothing can be started any more
+                if self._stop or not threading.main_thread().is_alive():
+                    return
+                raise
             if trial is not None and serial == self._serial and session.recording is recording:
                 session.forecast, tried = trial.sentence(recording.info.duration_s), key
 

@@ -102,6 +102,8 @@ class RasterLayers(QObject):
             if self._fit_next:
                 self._stretch = self.display.um_per_s = self.fitting_stretch(extent)
         motion = self._correction()
+        if motion is None:
+            self.display.corrected = False
         self.worker.submit(lambda: _draw(self.drawing, raster, extent, self.display.um_per_s, self.display.weight, motion))
 
     def fitting_stretch(self, extent: Extent) -> float:

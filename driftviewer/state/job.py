@@ -105,16 +105,20 @@ class Job:
 
     def _pull(self, steps: Steps[Any], stop: threading.Event) -> Any:
         """Pull `steps` to the end or to the stop; closing them is what cancels."""
-        began, step = time.monotonic(), ""
+        step, first = "", None
         try:
             while not stop.is_set():
                 progress = next(steps)
                 if progress.step != step:
-                    began, step = time.monotonic(), progress.step
-                    self.step = step
-                self.fraction = progress.done / progress.total if progress.total else 0.0
-                if self.fraction > 0:
-                    self.seconds_left = (time.monotonic() - began) * (1 - self.fraction) / self.fraction
+                    step, first = progress.step, None
+                    self.step, self.seconds_left = step, -1.0
+                self.fraction = fraction = progress.done / progress.total if progress.total else 0.0
+                now = time.monotonic()
+                if first is None and fraction > 0:
+                    # counted from here on: what came before may have been the compiling of kernels
+                    first = now, fraction
+                elif first is not None and fraction > first[1]:
+                    self.seconds_left = (now - first[0]) * (1 - fraction) / (fraction - first[1])
         except StopIteration as end:
             return end.value
         finally:

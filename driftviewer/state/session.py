@@ -1,6 +1,7 @@
 """The recording at hand, the pipeline being tuned and every run made of it."""
 
 import operator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -42,6 +43,11 @@ class Run:
     def notes(self) -> tuple[str, ...]:
         """What the user should know of this estimate, each sentence once."""
         return tuple(dict.fromkeys((*(self.info.notes if self.info is not None else ()), *self.motion.notes)))
+
+
+def sentences(notes: Iterable[str]) -> str:
+    """Return notes as sentences, one after the other."""
+    return " ".join(note.rstrip(".") + "." for note in notes if note)
 
 
 def differences(pipeline: Pipeline, start: Pipeline) -> tuple[str, ...]:
@@ -95,5 +101,6 @@ class Session:
     bad_channels: tuple[int, ...] = ()
 
     events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor(
-        equality_operators=dict.fromkeys(("raw", "recording", "raster", "runs"), operator.is_)
+        # a notice that is given again is to be shown again
+        equality_operators={**dict.fromkeys(("raw", "recording", "raster", "runs"), operator.is_), "notice": lambda *_: False}
     )

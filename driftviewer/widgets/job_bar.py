@@ -19,9 +19,11 @@ ENDINGS = {"idle": "Nothing is running", "done": "Finished", "cancelled": "Cance
 
 
 def duration_text(seconds: float) -> str:
-    """Return a duration as a person says it: ``12 s``, ``3 min 20 s``, ``2 h 5 min``; empty if negative (unknown)."""
+    """Return a duration as a person says it: ``50 ms``, ``12 s``, ``3 min 20 s``, ``2 h 5 min``; empty if negative (unknown)."""
     if seconds < 0:
         return ""
+    if 0 < seconds < 0.1:
+        return f"{1000 * seconds:.2g} ms"
     if seconds < 10:
         return f"{seconds:.1f} s".replace(".0 ", " ")
     whole = round(seconds)

@@ -12,7 +12,7 @@ from driftviewer.params import Method
 from driftviewer.pipeline import STEPS, Pipeline
 from driftviewer.presets import load_preset, preset_help, preset_names
 from driftviewer.state.job import Job
-from driftviewer.state.session import Run, Session, differences
+from driftviewer.state.session import Run, Session, differences, sentences
 from driftviewer.widgets.fold import Fold
 from driftviewer.widgets.form import MethodForm
 from driftviewer.widgets.job_bar import duration_text
@@ -226,5 +226,7 @@ class PipelinePanel(QWidget):
 def summary(run: Run) -> str:
     """Return what came out of a run, in one paragraph."""
     time = f" in {duration_text(run.run_time_s)}" if run.run_time_s else ""
-    sentences = [f"{run.name}: up to {run.max_displacement_um:.1f} µm{time}", run.verdict, *run.notes]
-    return " ".join(sentence.rstrip(".") + "." for sentence in sentences if sentence)
+    size = f"up to {run.max_displacement_um:.1f} µm{time}" if run.max_displacement_um > 0 else run.verdict or "no displacement"
+    verdict = run.verdict if size != run.verdict else ""
+    # the verdict may be one of the notes
+    return sentences((f"{run.name}: {size}", verdict, *(note for note in run.notes if note.rstrip(".") not in run.verdict)))

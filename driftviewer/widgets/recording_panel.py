@@ -249,12 +249,17 @@ class RecordingPanel(QWidget):
         self.setMinimumWidth(280)
 
 
+def channels_text(info: RecordingInfo) -> str:
+    """Return the number of channels in words."""
+    return "1 channel" if info.num_channels == 1 else f"{info.num_channels} channels"
+
+
 def facts(info: RecordingInfo, bad: int = 0) -> str:
     """Return what a recording is, on one line."""
     shanks = len(np.unique(info.shank_ids))
     files = len(info.boundaries) + 1
     parts = [
-        f"{info.num_channels} channels" + (f" on {shanks} shanks" if shanks > 1 else "") + (f", {bad} of them bad" if bad else ""),
+        channels_text(info) + (f" on {shanks} shanks" if shanks > 1 else "") + (f", {bad} of them bad" if bad else ""),
         f"{info.sampling_frequency / 1000:g} kHz",
         duration_text(info.duration_s),
         f"{info.dtype}",

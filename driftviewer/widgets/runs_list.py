@@ -103,7 +103,8 @@ class RunsList(QWidget):
         name = QTableWidgetItem(_swatch(run.color), run.name)
         name.setFlags(name.flags() | Qt.ItemFlag.ItemIsUserCheckable)
         name.setCheckState(Qt.CheckState.Checked if run.visible else Qt.CheckState.Unchecked)
-        notes = (run.verdict, *run.notes) if run.verdict else run.notes
+        notes = tuple(note for note in run.notes if note.rstrip(".") not in run.verdict)
+        notes = (run.verdict, *notes) if run.verdict else notes
         texts = (f"{run.max_displacement_um:.1f} µm", duration_text(run.run_time_s) if run.run_time_s else "–", " · ".join(notes))
         for column, item in enumerate((name, *map(QTableWidgetItem, texts))):
             item.setToolTip("\n".join((run.name, windows_text(run), *notes)))

@@ -214,7 +214,7 @@ class Traces(QWidget):
             return "Open a recording, then click on the raster to see the traces there."
         if self.excerpt is None:
             return "Reading…" if self.reader.busy else f"{self.display.cursor[0]:.3f} s is outside the recording; click on the raster."
-        place = f"At {self.display.cursor[0]:.3f} s, {self.display.cursor[1]:.0f} µm."
+        place = f"At {self.display.cursor[0]:.3f} s, {round(self.display.cursor[1])} µm."
         if self.excerpt.corrected is None and self._run() is None:
             return f"{place} No corrected traces yet: run an estimate of motion and choose it in Runs."
         return place

@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 
+from driftviewer.data import Motion
 from driftviewer.plugin.controller import COLORS, Controller
 from driftviewer.plugin.forecast import Trial
 from driftviewer.simulate import simulate_drifting_recording
 from driftviewer.state.display import Display
 from driftviewer.state.job import Job
-from driftviewer.state.session import Session
+from driftviewer.state.session import Run, Session
 
 
 @pytest.fixture
@@ -78,6 +79,13 @@ def test_another_chain_replaces_the_recording(controller, recording_folder):
     before = session.recording
     session.preprocessing = session.preprocessing[:1]
     assert session.recording is not before
+
+
+def test_motion_across_the_probe_is_not_flickered(controller):
+    across = Motion(np.ones((3, 1)), np.arange(3.0), np.array([0.0]), direction="x")
+    controller.session.runs = (Run("across", across, COLORS[0]),)
+    controller.flicker()
+    assert not controller.display.corrected and "across the probe" in controller.session.notice
 
 
 def test_nothing_to_run_on_is_said(controller):

@@ -4,6 +4,7 @@ import pytest
 from driftviewer.data import Motion
 from driftviewer.plugin.levels import KEPT_CELLS, Extent, Grid, boundary_segments, motion_segments, placement
 from driftviewer.raster import PeakRaster
+from driftviewer.state.display import DRAWN_WINDOWS, drawn_windows
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +94,15 @@ def test_long_lines_are_thinned_but_keep_their_extremes():
     assert segments[0, 0, 1] == 0 and ends[-1, 1] == 19_999
     near = motion_segments(motion, 1.0, window=(12_300, 12_400), vertices=400)
     assert 99 <= len(near) <= 105
+
+
+def test_of_many_windows_an_even_choice_is_drawn():
+    depths = np.linspace(0, 2600, 27)
+    motion = Motion(np.zeros((50, 27)), np.arange(50.0), depths)
+    drawn = np.unique(motion_segments(motion, 1.0)[:, 0, 0])
+    assert len(drawn) == DRAWN_WINDOWS and drawn[0] == 0 and drawn[-1] == 2600
+    assert np.ptp(np.diff(drawn)) <= 100.0
+    assert [drawn_windows(count) for count in (0, 1, 3, 8)] == [[], [0], [0, 1, 2], list(range(8))]
 
 
 def test_one_time_bin_is_a_short_line():

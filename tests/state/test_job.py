@@ -102,3 +102,21 @@ def test_cancel_of_nothing_is_nothing():
     job.cancel()
     assert job.status == "idle"
     assert job.wait()
+
+
+def test_time_left_leaves_out_what_came_before_the_first_progress():
+    job, left = Job(), []
+
+    def compiling():
+        yield Progress("noise", 1, 1)
+        yield Progress("detect", 0, 100)
+        time.sleep(0.5)
+        for done in range(1, 11):
+            yield Progress("detect", done, 100)
+            time.sleep(0.002)
+
+    job.events.seconds_left.connect(left.append)
+    job.start("Correct", compiling(), lambda result: None)
+    assert job.wait(5.0)
+    assert 0 < left[-1] < 2.0, "not the half second each of ten chunks seems to have taken"
+    assert all(value < 2.0 for value in left)

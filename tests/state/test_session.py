@@ -5,7 +5,7 @@ import numpy as np
 from driftviewer.data import Motion
 from driftviewer.presets import load_preset, preset_names
 from driftviewer.state.display import Display
-from driftviewer.state.session import Run, Session, differences
+from driftviewer.state.session import Run, Session, differences, sentences
 from driftviewer.store import MotionInfo
 
 
@@ -18,11 +18,22 @@ def heard(group):
 def test_assignments_are_announced_once():
     session = Session()
     events = heard(session.events)
-    session.notice = "Opened."
-    session.notice = "Opened."
+    session.forecast = "~12 s"
     session.forecast = "~12 s"
     session.bad_channels = (1, 2)
-    assert events == ["notice", "forecast", "bad_channels"]
+    assert events == ["forecast", "bad_channels"]
+
+
+def test_a_notice_given_again_is_announced_again():
+    session = Session()
+    events = heard(session.events)
+    session.notice = "Run an estimate first."
+    session.notice = "Run an estimate first."
+    assert events == ["notice", "notice"]
+
+
+def test_notes_become_sentences():
+    assert sentences(("one.", "", "two")) == "one. two."
 
 
 def test_runs_compare_by_identity():

@@ -1,8 +1,10 @@
 """Panels show the state, write to it, and survive being asked at any time."""
 
 import gc
+import threading
 import time
 import weakref
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +13,13 @@ from qtpy.QtCore import QMimeData, QPoint, Qt, QUrl
 from qtpy.QtGui import QDropEvent
 
 from driftviewer.chunks import Progress
+from driftviewer.data import Motion
 from driftviewer.errors import InputError
 from driftviewer.pipeline import STEPS
 from driftviewer.presets import load_preset, preset_names
 from driftviewer.state.session import Session
-from driftviewer.widgets.job_bar import JobBar, duration_text
-from driftviewer.widgets.pipeline_panel import PipelinePanel
+from driftviewer.widgets.job_bar import PREPARING, JobBar, duration_text
+from driftviewer.widgets.pipeline_panel import PipelinePanel, summary
 from driftviewer.widgets.probe import ProbeView
 from driftviewer.widgets.recording_panel import RecordingPanel, facts
 from driftviewer.widgets.runs_list import RunsList
@@ -229,6 +232,23 @@ class TestJobBar:
         assert not bar.bar.isVisible()
         assert not bar.timer.isActive()
 
+    def test_a_step_that_stands_still_is_said_to_prepare(self, bar, job, qtbot, monkeypatch):
+        monkeypatch.setattr("driftviewer.widgets.job_bar.PATIENCE_S", 0.2)
+        gate = threading.Event()
+
+        def compiling():
+            yield Progress("detect", 0, 10)
+            gate.wait(5.0)
+            for done in range(1, 10_000):
+                time.sleep(0.01)
+                yield Progress("detect", done, 10_000)
+
+        job.start("Estimate", compiling(), lambda result: None)
+        qtbot.waitUntil(lambda: bar.left.text() == PREPARING, timeout=3000)
+        gate.set()
+        qtbot.waitUntil(lambda: bar.left.text().endswith("left"), timeout=3000)
+        job.cancel()
+
     def test_end(self, bar, job, qtbot):
         job.start("Correct", iter_once(), lambda result: None)
         qtbot.waitUntil(lambda: bar.text.full_text == "Finished: Correct", timeout=3000)
@@ -412,6 +432,19 @@ class TestRunsList:
         assert display.shown_run == -1
         panel.delete()
         assert len(session.runs) == 1
+
+    def test_tooltip_tells_how_many_windows_are_drawn(self, session, panel):
+        motion = Motion(np.ones((3, 27)), np.arange(3.0), np.arange(27.0) * 100)
+        session.runs = (*session.runs, replace(session.runs[0], name="many", motion=motion))
+        assert "27 depth windows, 8 of them drawn" in panel.table.item(2, 0).toolTip()
+        assert "rigid" in panel.table.item(0, 0).toolTip()
+
+    def test_what_the_verdict_says_is_not_said_again(self, session, panel):
+        run = replace(session.runs[0], verdict="no estimate: A note.")
+        session.runs = (run,)
+        assert panel.table.item(0, 3).text() == "no estimate: A note."
+        still = replace(run, motion=replace(run.motion, displacement=np.zeros((3, 1))))
+        assert summary(still) == "first: no estimate: A note."
 
     def test_notes_need_room(self, panel):
         panel.resize(320, 200)
