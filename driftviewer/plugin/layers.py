@@ -1,9 +1,6 @@
 """Raster and corrected raster as layers that follow the state."""
 
-import functools
-import importlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,6 +9,7 @@ from qtpy.QtCore import QObject
 
 from driftviewer.data import Motion
 from driftviewer.plugin.canvas import View, seal
+from driftviewer.plugin.drawing import Drawing, draw
 from driftviewer.plugin.levels import Extent, Grid, Level, placement
 from driftviewer.plugin.lines import MotionLines
 from driftviewer.raster import PeakRaster
@@ -23,16 +21,6 @@ from driftviewer.widgets.style import DARK, Theme
 REST_MS = 150
 LINKED = ("contrast_limits", "contrast_limits_range", "gamma", "colormap", "interpolation2d")
 COLORMAPS = ("gray", "gray_r")
-
-
-@dataclass(frozen=True, eq=False)
-class Drawing:
-    """A raster ready to be shown, drawn in a thread."""
-
-    grid: Grid
-    raw: list[Level]
-    corrected: list[Level] | None
-    motion: Motion | None
 
 
 class RasterLayers(QObject):
@@ -104,7 +92,7 @@ class RasterLayers(QObject):
         motion = self._correction()
         if motion is None:
             self.display.corrected = False
-        self.worker.submit(lambda: _draw(self.drawing, raster, extent, self.display.um_per_s, self.display.weight, motion))
+        self.worker.submit(lambda: draw(self.drawing, raster, extent, self.display.um_per_s, self.display.weight, motion))
 
     def fitting_stretch(self, extent: Extent) -> float:
         """Return the stretch with which the raster fills the canvas."""
@@ -299,30 +287,3 @@ class RasterLayers(QObject):
 
     def _failed(self, sentence: str) -> None:
         self.session.notice = f"The raster cannot be drawn: {sentence}."
-
-
-def _draw(last: Drawing | None, raster: PeakRaster, extent: Extent, um_per_s: float, weight: str, motion: Motion | None) -> Drawing:
-    """Draw the levels that are kept whole, taking over from the last drawing what has not changed."""
-    _warm_up()
-    grid, raw, corrected = None, None, None
-    if (
-        last is not None
-        and last.grid.raster is raster
-        and (last.grid.extent, last.grid.um_per_s, last.grid.weight) == (extent, um_per_s, weight)
-    ):
-        grid, raw = last.grid, last.raw
-        corrected = last.corrected if last.motion is motion else None
-    grid = grid or Grid(raster, extent, um_per_s, weight)
-    raw = raw or grid.levels()
-    if motion is not None:
-        corrected = corrected or grid.levels(motion)
-    for level in (*raw, *(corrected or ())):
-        level.prepare()
-    return Drawing(grid, raw, corrected, motion)
-
-
-@functools.cache
-def _warm_up() -> None:
-    """Load, in a thread, what napari loads with its first layer: most of a second in which the window would stand still."""
-    importlib.import_module("pandas")
-    importlib.import_module("pint").get_application_registry().Unit("µm")
