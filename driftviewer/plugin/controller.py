@@ -76,10 +76,6 @@ class Controller:
         """End what is under way."""
         self.job.cancel()
 
-    def show_run(self, index: int) -> None:
-        """Choose the run whose correction is shown; -1 for none."""
-        self.display.shown_run = index if 0 <= index < len(self.session.runs) else -1
-
     def flicker(self) -> None:
         """Swap the raw and the corrected raster."""
         if not self.session.runs:

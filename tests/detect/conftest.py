@@ -5,29 +5,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from driftviewer.recording.protocol import Recording, RecordingInfo
-
-
-class ArrayRecording(Recording):
-    """Traces in memory."""
-
-    def __init__(self, traces: np.ndarray, locations: Any = None, rate: float = 30000.0) -> None:
-        self.traces = traces
-        if locations is None:
-            locations = np.c_[np.zeros(traces.shape[1]), 20.0 * np.arange(traces.shape[1])]
-        super().__init__(RecordingInfo.create(rate, len(traces), traces.dtype, locations))
-
-    def read(self, start: int, end: int) -> np.ndarray:
-        return self.traces[start:end]
-
-    def describe(self) -> dict[str, Any]:
-        return {"array": id(self.traces)}
-
-
-@pytest.fixture
-def array_recording() -> type[ArrayRecording]:
-    return ArrayRecording
-
 
 @pytest.fixture
 def noisy_spikes():

@@ -8,26 +8,7 @@ import pytest
 
 from driftviewer.data import PEAK_DTYPE
 from driftviewer.noise import Noise
-from driftviewer.recording.protocol import Recording, RecordingInfo
-
-
-class ArrayRecording(Recording):
-    """Traces in memory."""
-
-    def __init__(self, traces: np.ndarray, locations: np.ndarray) -> None:
-        self.traces = traces
-        super().__init__(RecordingInfo.create(30000.0, len(traces), traces.dtype, locations))
-
-    def read(self, start: int, end: int) -> np.ndarray:
-        return self.traces[start:end]
-
-    def describe(self) -> dict[str, Any]:
-        return {"array": id(self.traces)}
-
-
-@pytest.fixture
-def array_recording() -> type[ArrayRecording]:
-    return ArrayRecording
+from driftviewer.recording import Recording
 
 
 @pytest.fixture
@@ -51,10 +32,10 @@ def sources(probe: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.fixture
-def field(probe: np.ndarray) -> Callable[..., tuple[ArrayRecording, np.ndarray]]:
+def field(probe: np.ndarray, array_recording: type[Recording]) -> Callable[..., tuple[Recording, np.ndarray]]:
     """Make a recording in which each source is one negative frame of ``alpha / distance``, and its peaks."""
 
-    def make(places: np.ndarray, alphas: np.ndarray, dtype: Any = np.float64, spacing: int = 60) -> tuple[ArrayRecording, np.ndarray]:
+    def make(places: np.ndarray, alphas: np.ndarray, dtype: Any = np.float64, spacing: int = 60) -> tuple[Recording, np.ndarray]:
         frames = spacing // 2 + spacing * np.arange(len(places))
         apart = np.sqrt(((places[:, None, :2] - probe[None]) ** 2).sum(-1) + places[:, None, 2] ** 2)
         traces = np.zeros((spacing * len(places), len(probe)), dtype)
@@ -62,6 +43,6 @@ def field(probe: np.ndarray) -> Callable[..., tuple[ArrayRecording, np.ndarray]]
         peaks = np.zeros(len(places), PEAK_DTYPE)
         peaks["sample_index"], peaks["channel_index"] = frames, apart.argmin(1)
         peaks["amplitude"] = traces[frames, peaks["channel_index"]]
-        return ArrayRecording(traces, probe), peaks
+        return array_recording(traces, probe), peaks
 
     return make
