@@ -14,11 +14,13 @@ if TYPE_CHECKING:
     from driftviewer.pipeline import Pipeline
     from driftviewer.preprocess import bandpass_filter, common_reference, highpass_filter, phase_shift
     from driftviewer.presets import load_preset, preset_names
-    from driftviewer.quality import drift_score
+    from driftviewer.quality import drift_score, rank_motions
     from driftviewer.recording import concatenate, open_recording, read_spikeglx
     from driftviewer.select import select_peaks
     from driftviewer.simulate import simulate_drifting_recording
     from driftviewer.store import MotionInfo, load_motion, load_motion_info, save_motion, save_motion_info
+
+__version__ = "0.1.0"
 
 _HOME = {
     "correct": ("compute_motion", "correct_motion"),
@@ -31,7 +33,7 @@ _HOME = {
     "pipeline": ("Pipeline",),
     "preprocess": ("bandpass_filter", "common_reference", "highpass_filter", "phase_shift"),
     "presets": ("load_preset", "preset_names"),
-    "quality": ("drift_score",),
+    "quality": ("drift_score", "rank_motions"),
     "recording": ("concatenate", "open_recording", "read_spikeglx"),
     "select": ("select_peaks",),
     "simulate": ("simulate_drifting_recording",),
@@ -61,6 +63,7 @@ __all__ = [
     "open_recording",
     "phase_shift",
     "preset_names",
+    "rank_motions",
     "read_spikeglx",
     "save_motion",
     "save_motion_info",

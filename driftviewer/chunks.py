@@ -3,17 +3,20 @@
 import math
 import os
 import pickle
+import socket
 import sys
 from collections import OrderedDict, deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
 from driftviewer.errors import InputError
-from driftviewer.recording.protocol import Recording
+from driftviewer.recording.protocol import Recording, files_behind
 
 R = TypeVar("R")
 
@@ -75,7 +78,7 @@ class Job:
     progress_bar : bool or None
         Show progress and time left; None means: if standard error is a terminal.
     executor : concurrent.futures.Executor or None
-        Used instead of our own threads, and left open.
+        Used instead of our own threads, and left open: processes, or a cluster (`driftviewer.cluster.connect`).
     """
 
     n_jobs: float = -1
@@ -162,26 +165,28 @@ def map_chunks(
     job = job or Job()
     if chunks is None:
         chunks = chunks_of(recording.info.num_samples, job.chunk_frames(recording.info.sampling_frequency), plan.margin)
-    with _Workers(job) as (executor, local):
-        task = _LocalTask(recording, plan) if local else _RemoteTask(pickle.dumps((recording, plan), protocol=5))
+    with _Workers(job) as executor:
+        submit = _submitter(executor, recording, plan)
         waiting: deque[tuple[Chunk, Future[R]]] = deque()
         under_way = 2 * job.workers
         try:
             for chunk in chunks:
-                waiting.append((chunk, executor.submit(task, chunk, extra(chunk) if extra else ())))
+                waiting.append((chunk, submit(chunk, extra(chunk) if extra else ())))
                 if len(waiting) >= under_way:
-                    first, future = waiting.popleft()
-                    yield first, future.result()
+                    result = waiting[0][1].result()
+                    yield waiting.popleft()[0], result
             while waiting:
-                first, future = waiting.popleft()
-                yield first, future.result()
+                result = waiting[0][1].result()
+                yield waiting.popleft()[0], result
         finally:
-            for _, future in waiting:
-                future.cancel()
+            while waiting:
+                waiting.pop()[1].cancel()
+            # a cluster keeps the error, the error this frame, and the frame what was sent to the cluster
+            del submit
 
 
 class _Workers:
-    """The executor to use and whether it shares our memory; closes only what it opened."""
+    """The executor to use; closes only what it opened."""
 
     def __init__(self, job: Job) -> None:
         self.given = job.executor is not None
@@ -193,12 +198,34 @@ class _Workers:
         else:
             self.executor = ThreadPoolExecutor(job.workers, thread_name_prefix="driftviewer")
 
-    def __enter__(self) -> tuple[Executor, bool]:
-        return self.executor, isinstance(self.executor, SerialExecutor | ThreadPoolExecutor)
+    def __enter__(self) -> Executor:
+        return self.executor
 
     def __exit__(self, *error: object) -> None:
         if not self.given:
             self.executor.shutdown(wait=True, cancel_futures=True)
+
+
+def _submitter(executor: Executor, recording: Recording, plan: Plan[R]) -> "Callable[..., Future[R]]":
+    """Return ``submit(chunk, extra)`` for an executor, which sends recording and plan no more often than needed."""
+    submit: Callable[..., Future[R]] = executor.submit
+    if isinstance(executor, SerialExecutor | ThreadPoolExecutor):
+        return partial(submit, _LocalTask(recording, plan))
+    task = _RemoteTask(pickle.dumps((recording, plan), protocol=5), tuple(path for path in files_behind(recording) if path.exists()))
+    client = getattr(executor, "_client", None)
+    if client is None:
+        return partial(submit, task)
+    # On a cluster the task is itself a result that chunks depend on: sent once, and made again where it dies with a worker.
+    # pure=False: keys of their own, so that a run that is cancelled takes nothing from another.
+    return partial(submit, _call, client.submit(_same, task, pure=False), pure=False)
+
+
+def _same(task: "_RemoteTask") -> "_RemoteTask":
+    return task
+
+
+def _call(task: "_RemoteTask", chunk: Chunk, extra: tuple[Any, ...]) -> Any:
+    return task(chunk, extra)
 
 
 class _LocalTask(Generic[R]):
@@ -216,16 +243,27 @@ _unpickled: "OrderedDict[bytes, _LocalTask[Any]]" = OrderedDict()
 class _RemoteTask:
     """Carries recording and plan to another process as bytes, unpickled there once."""
 
-    def __init__(self, payload: bytes) -> None:
-        self.payload = payload
+    def __init__(self, payload: bytes, files: tuple[Path, ...]) -> None:
+        self.payload, self.files = payload, files
 
     def __call__(self, chunk: Chunk, extra: tuple[Any, ...]) -> Any:
+        try:
+            return self._task()(chunk, extra)
+        except (InputError, OSError) as error:
+            for path in self.files:
+                if not path.exists():
+                    raise InputError(
+                        f"{path} is not there for the worker on {socket.gethostname()}; put it on a disk that every worker sees under this path."
+                    ) from error
+            raise
+
+    def _task(self) -> "_LocalTask[Any]":
         task = _unpickled.get(self.payload)
         if task is None:
             task = _unpickled[self.payload] = _LocalTask(*pickle.loads(self.payload))
             while len(_unpickled) > 4:
                 _unpickled.popitem(last=False)
-        return task(chunk, extra)
+        return task
 
 
 def drain(steps: Steps[R], progress_bar: bool | None = None) -> R:

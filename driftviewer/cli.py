@@ -95,7 +95,9 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = command("export", _export, "Write the corrected recording as int16 binary with probe and sidecar.")
     sub.add_argument("path", type=Path, metavar="PATH")
-    sub.add_argument("--motion", type=Path, required=True, metavar="DIR", help="folder that `correct` wrote")
+    sub.add_argument(
+        "--motion", type=Path, required=True, metavar="DIR", help="folder that `correct` wrote, a table (.csv), or Kilosort's folder"
+    )
     sub.add_argument("--output", type=Path, required=True, metavar="FILE", help="binary file to write")
     sub.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="change a parameter of the interpolation, e.g. method=kriging"
@@ -154,16 +156,9 @@ def _job(args: argparse.Namespace) -> "Job":
 
     executor = None
     if args.dask:
-        if importlib.util.find_spec("distributed") is None:
-            raise InputError("--dask needs the package distributed; install it with: pip install 'driftviewer[distributed]'.")
-        from distributed import Client
+        from driftviewer.cluster import connect
 
-        try:
-            executor = Client(args.dask, timeout=10).get_executor()
-        except (OSError, ValueError) as error:
-            raise InputError(
-                f"No dask scheduler answers at {args.dask}; start one with `dask scheduler` or correct the address."
-            ) from error
+        executor = connect(args.dask)
     return Job(args.n_jobs, args.chunk_duration, False if args.json else None, executor)
 
 

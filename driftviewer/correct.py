@@ -15,7 +15,7 @@ from driftviewer.detect import detect_steps
 from driftviewer.errors import InputError
 from driftviewer.interpolate import interpolate_motion
 from driftviewer.localize import localize_steps
-from driftviewer.motion import make_activity
+from driftviewer.motion import TraceEstimator, estimate_steps, make_activity, peak_shanks
 from driftviewer.noise import Noise, noise_steps
 from driftviewer.params import nearest
 from driftviewer.pipeline import Pipeline
@@ -56,10 +56,12 @@ def _compute(recording: Recording, pipeline: Pipeline, job: Job, store: ResultFo
     peaks, locations = yield from run.peaks_and_locations()
     motion = yield from run.estimate(peaks, locations)
     times = {name: round(seconds, 6) for name, seconds in run.times.items()}
-    notes = (*recording.info.notes, *run.notes, *_failures(locations), *motion.notes)
+    choice = (pipeline.localize.in_words(recording.info),) if len(peaks) else ()
+    notes = filter(None, (*recording.info.notes, *run.notes, *_failures(locations), *choice, *motion.notes))
     parameters = _parameters(pipeline, preset, job, recording)
     clock = _uneven_times(recording, peaks)
-    info = MotionInfo(parameters, times, peaks, locations, motion, tuple(dict.fromkeys(notes)), pipeline.to_dict(), clock)
+    shanks = peak_shanks(recording, peaks) if len(np.unique(recording.info.shank_ids)) > 1 else None
+    info = MotionInfo(parameters, times, peaks, locations, motion, tuple(dict.fromkeys(notes)), pipeline.to_dict(), clock, shanks)
     if store is not None:
         record = {"keys": run.keys, "pipeline": pipeline.to_dict(), "recording": run.identity, "notes": list(info.notes),
                   "kept_notes": {run.keys["peak_locations"]: list(run.notes)}}  # fmt: skip
@@ -75,12 +77,18 @@ class _Run:
     def __init__(self, recording: Recording, pipeline: Pipeline, job: Job, store: ResultFolder | None) -> None:
         self.recording, self.pipeline, self.job, self.store = recording, pipeline, job, store
         self.identity = recording.describe() if store is not None else {}
-        steps = {"peaks": "select", "peak_locations": "localize", "motion": "estimate"}
+        # peaks that are selected by location depend on how they were localised
+        peaks = "localize" if pipeline.select.needs == "locations" else "select"
+        steps = {"peaks": peaks, "peak_locations": "localize", "motion": "estimate"}
+        if isinstance(pipeline.estimate, TraceEstimator):
+            steps = dict.fromkeys(steps, "estimate")
         self.keys = {name: pipeline.key(step, self.identity) for name, step in steps.items()}
         self.times: dict[str, float] = {}
         self.notes: tuple[str, ...] = ()
 
     def peaks_and_locations(self) -> Steps[tuple[np.ndarray, np.ndarray]]:
+        if isinstance(self.pipeline.estimate, TraceEstimator):
+            return np.empty(0, PEAK_DTYPE), np.empty(0, self.pipeline.localize.location_dtype)
         peaks, locations = self._kept("peaks", PEAK_DTYPE), self._kept("peak_locations", self.pipeline.localize.location_dtype)
         if self.store and peaks is not None and locations is not None and len(peaks) == len(locations):
             self.notes = self.store.notes(self.keys["peak_locations"])
@@ -89,8 +97,12 @@ class _Run:
         self.notes = noise.notes
         if self.store:
             self.store.keep_notes(self.keys["peak_locations"], noise.notes)
-        if self.pipeline.select.name == "all":
+        selector = self.pipeline.select
+        if selector.name == "all" or selector.needs == "locations":
             peaks, locations = yield from self._fused(noise)
+            if selector.needs == "locations":
+                chosen = selector.select(peaks, self.pipeline.seed, noise.levels, locations)
+                peaks, locations = peaks[chosen], locations[chosen]
         else:
             peaks, locations = yield from self._separate(noise, peaks)
         self._keep("peaks", peaks)
@@ -131,7 +143,7 @@ class _Run:
             found = yield from detect_steps(self.recording, self.pipeline.detect, noise, self.job)
             self.times["detect_peaks"] = time.perf_counter() - began
             began = time.perf_counter()
-            peaks = found[self.pipeline.select.select(found, self.pipeline.seed)]
+            peaks = found[self.pipeline.select.select(found, self.pipeline.seed, noise.levels)]
             self.times["select_peaks"] = time.perf_counter() - began
             self._keep("peaks", peaks)
         began = time.perf_counter()
@@ -145,7 +157,10 @@ class _Run:
             return kept
         began = time.perf_counter()
         estimator = self.pipeline.estimate
-        motion = yield from estimator.estimate(make_activity(self.recording, peaks, locations, estimator.direction))
+        if isinstance(estimator, TraceEstimator):
+            motion = yield from estimator.estimate_traces(self.recording)
+        else:
+            motion = yield from estimate_steps(estimator, make_activity(self.recording, peaks, locations, estimator.direction))
         self.times["estimate_motion"] = time.perf_counter() - began
         return motion
 

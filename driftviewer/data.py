@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numba
 import numpy as np
 
+from driftviewer import motion_tools
 from driftviewer.errors import InputError
 
 PEAK_DTYPE = np.dtype([("sample_index", "int64"), ("channel_index", "int64"), ("amplitude", "float64"), ("segment_index", "int64")])
@@ -19,10 +20,24 @@ PEAK_DTYPE = np.dtype([("sample_index", "int64"), ("channel_index", "int64"), ("
 LOCATION_DTYPE = np.dtype([("x", "float32"), ("y", "float32")])
 """Where a peak is in the probe's plane, µm; NaN where localisation failed."""
 
+LOCATION_XYZ_DTYPE = np.dtype([("x", "float32"), ("y", "float32"), ("z", "float32")])
+"""As `LOCATION_DTYPE`, with the distance from the plane, µm."""
+
 LOCATION_3D_DTYPE = np.dtype([("x", "float32"), ("y", "float32"), ("z", "float32"), ("alpha", "float32")])
 """As `LOCATION_DTYPE`, with the distance from the plane (µm) and the source's strength (amplitude times µm)."""
 
 Direction = Literal["x", "y"]
+
+_ARRAYS = (
+    "displacement",
+    "temporal_bins_s",
+    "spatial_bins_um",
+    "confidence",
+    "windows",
+    "depth_bins_um",
+    "shank_displacement",
+    "shank_confidence",
+)
 
 
 def _floats(values: Any, what: str) -> np.ndarray:
@@ -55,6 +70,10 @@ class Motion:
         Weight of each depth in each window.
     notes : tuple of str
         What the user should know of this estimate.
+    shank_ids : (S,) int64, optional
+        Shanks that have a motion of their own; `displacement` is then their mean.
+    shank_displacement, shank_confidence : (S, B, W) float64, optional
+        Displacement and confidence of each of these shanks, on the same bins and windows.
 
     Raises
     ------
@@ -70,9 +89,12 @@ class Motion:
     windows: np.ndarray | None = None
     depth_bins_um: np.ndarray | None = None
     notes: tuple[str, ...] = ()
+    shank_ids: np.ndarray | None = None
+    shank_displacement: np.ndarray | None = None
+    shank_confidence: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        for name in ("displacement", "temporal_bins_s", "spatial_bins_um", "confidence", "windows", "depth_bins_um"):
+        for name in _ARRAYS:
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, _floats(getattr(self, name), f"A motion's {name}"))
         for bins in (self.temporal_bins_s, self.spatial_bins_um):
@@ -89,6 +111,30 @@ class Motion:
             raise InputError("A motion's time bins and depth windows must ascend; sort them and drop duplicates.")
         if not np.isfinite(self.displacement).all():
             raise InputError("A motion holds displacements that are not finite; fill them by interpolation first.")
+        self._check_shanks(shape)
+
+    def _check_shanks(self, shape: tuple[int, int]) -> None:
+        ids = np.empty(0, np.int64) if self.shank_ids is None else np.asarray(self.shank_ids, np.int64).ravel()
+        if np.unique(ids).size < ids.size:
+            raise InputError("A motion names a shank twice; give each shank once.")
+        for name in ("shank_displacement", "shank_confidence"):
+            values = getattr(self, name)
+            if values is not None and values.shape != (ids.size, *shape):
+                raise InputError(f"A motion's {name} of {values.shape} does not fit its {ids.size} shanks and displacement of {shape}.")
+        if (self.shank_ids is None) != (self.shank_displacement is None):
+            raise InputError("A motion's shank_ids and shank_displacement belong together; give both or neither.")
+        if self.shank_displacement is not None:
+            object.__setattr__(self, "shank_ids", ids)
+            if not np.isfinite(self.shank_displacement).all():
+                raise InputError("A motion holds displacements of a shank that are not finite; fill them by interpolation first.")
+
+    resample = motion_tools.resample
+    smooth = motion_tools.smooth
+    clean = motion_tools.clean
+    restrict = motion_tools.restrict
+    inverted = motion_tools.inverted
+    combined = motion_tools.combined
+    to_spikeinterface = motion_tools.to_spikeinterface
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """Unpack as ``motion, temporal_bins, spatial_bins``."""
@@ -111,20 +157,45 @@ class Motion:
             return self.displacement
         return np.where(self.confidence > 0, self.displacement, np.nan)
 
-    def displacement_at(self, times_s: Any, depths_um: Any) -> np.ndarray:
-        """Return the displacement, µm, at N pairs of time and depth (broadcast against each other)."""
+    def displacement_at(self, times_s: Any, depths_um: Any, shanks: Any = None) -> np.ndarray:
+        """Return the displacement, µm, at N pairs of time and depth (broadcast against each other).
+
+        `shanks` tells the shank of each; without it, or where a shank has no motion of its own, it is the mean of all shanks.
+        """
         times, depths = np.broadcast_arrays(np.asarray(times_s, np.float64), np.asarray(depths_um, np.float64))
         out = np.empty(times.size)
         displacement_kernel(times.ravel(), depths.ravel(), self.temporal_bins_s, self.spatial_bins_um, self.displacement, out)
+        if shanks is not None and self.shank_ids is not None and self.shank_displacement is not None:
+            where = np.broadcast_to(np.asarray(shanks), times.shape).ravel()
+            for shank, displacement in zip(self.shank_ids, self.shank_displacement, strict=True):
+                own = np.flatnonzero(where == shank)
+                part = np.empty(own.size)
+                at = times.ravel()[own], depths.ravel()[own]
+                displacement_kernel(*at, self.temporal_bins_s, self.spatial_bins_um, displacement, part)
+                out[own] = part
         return out.reshape(times.shape)
 
-    def on_grid(self, times_s: Any, depths_um: Any) -> np.ndarray:
-        """Return the displacement (len(times), len(depths)), µm, on a grid."""
-        return self.displacement_at(np.asarray(times_s)[:, None], np.asarray(depths_um)[None, :])
+    def on_grid(self, times_s: Any, depths_um: Any, shanks: Any = None) -> np.ndarray:
+        """Return the displacement (len(times), len(depths)), µm, on a grid; `shanks` are those of the depths."""
+        return self.displacement_at(np.asarray(times_s)[:, None], np.asarray(depths_um)[None, :], shanks)
+
+    def for_shank(self, shank: int) -> "Motion":
+        """Return the motion of one shank; the common one if that shank has none of its own."""
+        own = np.empty(0, np.int64) if self.shank_ids is None else np.flatnonzero(self.shank_ids == shank)
+        if self.shank_displacement is None or not len(own):
+            return replace(self, shank_ids=None, shank_displacement=None, shank_confidence=None)
+        confidence = self.confidence if self.shank_confidence is None else self.shank_confidence[own[0]]
+        return replace(
+            self, displacement=self.shank_displacement[own[0]], confidence=confidence,
+            shank_ids=None, shank_displacement=None, shank_confidence=None,
+        )  # fmt: skip
 
     def with_displacement(self, displacement: np.ndarray) -> "Motion":
-        """Return a copy with another displacement on the same bins."""
-        return replace(self, displacement=displacement)
+        """Return a copy with another displacement on the same bins; what changes is changed on every shank alike."""
+        if self.shank_displacement is None:
+            return replace(self, displacement=displacement)
+        moved = self.shank_displacement + (np.asarray(displacement) - self.displacement)
+        return replace(self, displacement=displacement, shank_displacement=moved)
 
     @classmethod
     def none(cls, duration_s: float, depth_range_um: tuple[float, float], note: str, t_start: float = 0.0) -> "Motion":

@@ -8,6 +8,7 @@ import numpy as np
 
 from driftviewer.chunks import Progress, Steps
 from driftviewer.data import LOCATION_DTYPE, PEAK_DTYPE
+from driftviewer.motion import estimate_steps
 from driftviewer.motion.base import Activity
 from driftviewer.pipeline import Pipeline
 from driftviewer.recording.phy_folder import SortedPeaks
@@ -36,7 +37,12 @@ def activity_of(found: SortedPeaks) -> Activity:
     span = (float(contacts.min()), float(contacts.max())) if len(contacts) else (0.0, 1.0)
     # spikes of a sorted recording count from its first frame; bare peaks may be on any clock
     begin = 0.0 if np.isfinite(found.sampling_frequency) or not len(times) else float(times[0])
-    return Activity(times, depths, np.abs(found.amplitudes[good]), (begin, float(times[-1]) if len(times) else 0.0), span)
+    ends = (begin, float(times[-1]) if len(times) else 0.0)
+    if found.peak_shanks is None:
+        return Activity(times, depths, np.abs(found.amplitudes[good]), ends, span)
+    shanks = found.peak_shanks[good]
+    ranges = {int(shank): (float(depths[shanks == shank].min()), float(depths[shanks == shank].max())) for shank in np.unique(shanks)}
+    return Activity(times, depths, np.abs(found.amplitudes[good]), ends, span, shanks=shanks, shank_ranges_um=ranges)
 
 
 def peaks_steps(found: SortedPeaks, pipeline: Pipeline, folder: str | Path | None = None, preset: str = "") -> Steps[MotionInfo]:
@@ -65,9 +71,10 @@ def peaks_steps(found: SortedPeaks, pipeline: Pipeline, folder: str | Path | Non
 def _estimate(found: SortedPeaks, pipeline: Pipeline, preset: str) -> Steps[MotionInfo]:
     peaks, locations, rate = peaks_of(found)
     began = time.perf_counter()
-    motion = yield from pipeline.estimate.estimate(activity_of(found))
+    motion = yield from estimate_steps(pipeline.estimate, activity_of(found))
     times = {"estimate_motion": round(time.perf_counter() - began, 6)}
     kwargs = {"estimate_motion_kwargs": pipeline.estimate.to_dict(), "interpolate_motion_kwargs": pipeline.interpolate.to_dict()}
     empty: dict[str, dict[str, object]] = {name: {} for name in ("detect_kwargs", "select_kwargs", "localize_peaks_kwargs", "job_kwargs")}
     parameters = {"preset": preset, **empty, **kwargs, "sampling_frequency": rate}
-    return MotionInfo(parameters, times, peaks, locations, motion, (*found.notes, *motion.notes), pipeline.to_dict())
+    notes = (*found.notes, *motion.notes)
+    return MotionInfo(parameters, times, peaks, locations, motion, notes, pipeline.to_dict(), shanks=found.peak_shanks)

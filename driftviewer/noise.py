@@ -8,6 +8,7 @@ import numpy as np
 from driftviewer.chunks import Progress, Steps, drain
 from driftviewer.errors import InputError
 from driftviewer.median import finite_median
+from driftviewer.prototype import PrototypeSampler
 from driftviewer.recording.protocol import DerivedRecording, Recording
 
 MAD_TO_SD = 0.6744897501960817
@@ -16,6 +17,8 @@ MAD_TO_SD = 0.6744897501960817
 WORSE_BY = {"missing": 0.05, "clipped": 0.2}
 """By which share of its samples a channel must be worse than the best one to be left out: what befalls all channels at once
 is a stretch of time to pass over, not a fault of each."""
+KEPT_MS = 30.0
+"""Of each excerpt is kept."""
 FEWEST_STEPS = 8
 """Integers that span fewer steps are coarse; many lie at their extremes without any clipping."""
 
@@ -32,11 +35,18 @@ class Noise:
         False for channels that are flat, saturated or not finite.
     notes : tuple of str
         What was found, in words.
+    prototypes : (2, 2 H + 1) float64, optional
+        Median time course of the strong troughs, then crests, seen in the same excerpts; the peak is 1 and in the middle.
+        NaN where too few were seen.
+    excerpts : tuple of (F, C)
+        The beginnings of the excerpts, for whoever needs the noise of something computed from the traces.
     """
 
     levels: np.ndarray
     usable: np.ndarray
     notes: tuple[str, ...] = ()
+    prototypes: np.ndarray | None = None
+    excerpts: tuple[np.ndarray, ...] = ()
 
 
 def measure_noise(recording: Recording, num_chunks: int = 20, chunk_ms: float = 500.0, seed: int = 0) -> Noise:
@@ -69,20 +79,27 @@ def noise_steps(recording: Recording, num_chunks: int = 20, chunk_ms: float = 50
     channels = recording.info.num_channels
     sums, missing, clipped, varying = np.zeros((4, channels))
     source = _source(recording)
+    kept, kept_frames = [], round(KEPT_MS * 1e-3 * recording.info.sampling_frequency)
+    sampler = PrototypeSampler(recording.info.channel_locations, recording.info.sampling_frequency, len(starts), seed)
     for done, start in enumerate(starts.tolist()):
         yield Progress("measure noise", done, len(starts))
         end = min(start + frames, total)
-        block = _block(recording, start, end)
+        traces = recording.read(start, end)
+        block = _rows(traces)
         lost, varies, extreme = _look_at(block, recording.info.dtype)
         if source is not recording:
             # filters and references hide clipping
-            extreme = np.maximum(extreme, _look_at(_block(source, start, end), source.info.dtype)[2])
+            extreme = np.maximum(extreme, _look_at(_rows(source.read(start, end)), source.info.dtype)[2])
         # excerpts of digital silence tell nothing of the noise
         varies &= lost < 0.5
         varying += varies
         missing += lost / len(starts)
         clipped += varies * extreme
-        sums += varies * _mad(block) / MAD_TO_SD
+        medians, deviations = _medians(block)
+        sums += varies * deviations / MAD_TO_SD
+        if varies.any():
+            kept.append(traces[:kept_frames].copy())
+        sampler.add(traces, block, medians, varies * deviations / MAD_TO_SD)
     levels, clipped = sums / np.maximum(varying, 1), clipped / np.maximum(varying, 1)
     not_finite = (missing > missing.min() + WORSE_BY["missing"]) | ((varying == 0) & (missing > 0))
     rest = ~not_finite & (varying > 0)
@@ -101,7 +118,7 @@ def noise_steps(recording: Recording, num_chunks: int = 20, chunk_ms: float = 50
     if missing[usable].any():
         share = 100 * missing[usable].max()
         notes += (f"up to {share:.2g} % of the samples of the channels used are not finite; no spikes are seen there",)
-    return Noise(np.where(usable, levels, 1.0), usable, notes)
+    return Noise(np.where(usable, levels, 1.0), usable, notes, sampler.prototypes(usable), tuple(kept))
 
 
 def _source(recording: Recording) -> Recording:
@@ -111,10 +128,10 @@ def _source(recording: Recording) -> Recording:
     return recording
 
 
-def _block(recording: Recording, start: int, end: int) -> np.ndarray:
+def _rows(traces: np.ndarray) -> np.ndarray:
     # values beyond the range of float32 become infinite, and are found as such
     with np.errstate(over="ignore"):
-        return np.array(recording.read(start, end).T, dtype=np.float32, order="C")
+        return np.array(traces.T, dtype=np.float32, order="C")
 
 
 def _look_at(block: np.ndarray, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -130,17 +147,22 @@ def _look_at(block: np.ndarray, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray
 
 
 @numba.njit(nogil=True, cache=True)
-def _mad(block: np.ndarray) -> np.ndarray:
-    """Return the median absolute deviation of each row of (C, T) float32, zero where nothing is finite; overwrites `block`."""
-    mad, scratch = np.zeros(len(block)), np.empty(block.shape[1] + 1, np.int32)
+def _medians(block: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the median and the median absolute deviation of each row of (C, T) float32, zero where nothing is finite.
+
+    `block` is overwritten with the absolute deviations.
+    """
+    medians, deviations = np.zeros((2, len(block)))
+    scratch = np.empty(block.shape[1] + 1, np.int32)
     for c in range(len(block)):
         row = block[c]
         median = finite_median(row, scratch)
         for t in range(row.size):
             row[t] = abs(row[t] - median)
         deviation = finite_median(row, scratch)
-        mad[c] = deviation if np.isfinite(deviation) else 0.0
-    return mad
+        medians[c] = median if np.isfinite(median) else 0.0
+        deviations[c] = deviation if np.isfinite(deviation) else 0.0
+    return medians, deviations
 
 
 def _note(recording: Recording, what: str, which: np.ndarray) -> str:

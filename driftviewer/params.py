@@ -9,6 +9,7 @@ import dataclasses
 import difflib
 import functools
 import math
+import re
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -28,6 +29,10 @@ class Param:
     lt: float | None = None
     le: float | None = None
     unit: str = ""
+    intervals: bool = False
+    """Whether a text holds intervals, as in ``12.5-14, 60-65``; lists of pairs are taken as well."""
+    last: bool = False
+    """Whether it is shown after all parameters that are not; for what every method of a step has."""
 
     def bounds_text(self) -> str:
         """Return the bounds in words, e.g. ``> 0 and <= 500``; empty where there are none."""
@@ -75,10 +80,13 @@ class Field:
             return _choice(value, self.choices, where)
         if self.type is bool:
             return _boolean(value, where)
+        if self.param.intervals:
+            return intervals_text(value, where)
         if self.type is str:
             return str(value)
         if get_origin(self.type) is tuple:
-            items = value.strip("()[] ").split(",") if isinstance(value, str) else value
+            single = isinstance(value, (int, float))
+            items = value.strip("()[] ").split(",") if isinstance(value, str) else (value,) if single else value
             return tuple(self._number(item, float, where) for item in items if str(item).strip())
         return self._number(value, self.type, where)
 
@@ -110,6 +118,41 @@ def _boolean(value: Any, where: str) -> bool:
     raise InputError(f"{where} = {value!r} is neither true nor false.")
 
 
+_NUMBER = r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)"
+_INTERVAL = re.compile(rf"\s*{_NUMBER}\s*(?:-|–|to)\s*{_NUMBER}\s*")
+
+
+def intervals_of(text: str) -> list[tuple[float, float]]:
+    """Return the intervals of a text that `intervals_text` wrote."""
+    found = (_INTERVAL.fullmatch(part) for part in re.split("[,;]", text) if part.strip())
+    return [(float(match[1]), float(match[2])) for match in found if match is not None]
+
+
+def intervals_text(value: Any, where: str) -> str:
+    """Return intervals, given as a text like ``12.5-14, 60-65`` or as pairs of numbers, as such a text.
+
+    Raises
+    ------
+    InputError
+        Something else was given, or an interval does not end after it begins.
+    """
+    remedy = "give intervals as begin-end, e.g. 12.5-14, 60-65"
+    if isinstance(value, str):
+        parts = [part for part in re.split("[,;]", value) if part.strip()]
+        pairs: list[Any] = intervals_of(value)
+        if len(pairs) < len(parts):
+            raise InputError(f"{where} = {value!r} is not a list of intervals; {remedy}.")
+    else:
+        try:
+            pairs = [(float(begin), float(end)) for begin, end in value]
+        except (TypeError, ValueError):
+            raise InputError(f"{where} = {value!r} is not a list of intervals; {remedy}.") from None
+    for begin, end in pairs:
+        if not (math.isfinite(begin) and math.isfinite(end) and begin < end):
+            raise InputError(f"{where}: the interval {begin:g} to {end:g} does not end after it begins; {remedy}.")
+    return ", ".join(f"{begin:.12g}-{end:.12g}" for begin, end in sorted(pairs))
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return `` (did you mean 'x'?)`` for the known name closest to `name`, or an empty string."""
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
@@ -128,7 +171,7 @@ def _fields(cls: Hashable) -> tuple[Field, ...]:
         kind, param = get_args(hint)
         choices = tuple(get_args(kind)) if get_origin(kind) is Literal else ()
         found.append(Field(field.name, str if choices else kind, field.default, param, choices))
-    return tuple(found)
+    return tuple(sorted(found, key=lambda field: field.param.last))
 
 
 def fields(cls: type) -> tuple[Field, ...]:
@@ -150,6 +193,11 @@ class Method:
         for field in fields(type(self)):
             object.__setattr__(self, field.name, field.coerce(getattr(self, field.name), owner))
 
+    @classmethod
+    def unfold(cls, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return parameters in our form from the nested form of another program; `make` calls it first."""
+        return params
+
     def params(self) -> dict[str, Any]:
         """Return the parameters as a plain dictionary (tuples become lists, so that JSON and TOML agree)."""
         values = ((f.name, getattr(self, f.name)) for f in fields(type(self)))
@@ -170,7 +218,7 @@ M = TypeVar("M", bound=Method)
 def make(cls: type[M], params: Mapping[str, Any]) -> M:
     """Build a method from a mapping of parameters; an unknown name is refused with the nearest known one."""
     known = [f.name for f in fields(cls)]
-    params = _without_aliases(cls, params)
+    params = _without_aliases(cls, cls.unfold(params))
     for name in params:
         if name not in known:
             raise InputError(

@@ -4,9 +4,9 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from typing import Any
 
+from driftviewer import __version__
 from driftviewer.detect import DETECTORS
 from driftviewer.detect.base import Detector
 from driftviewer.errors import InputError
@@ -92,7 +92,7 @@ class Pipeline:
         """Return the cache key of the result of a step on the recording described by `identity`; another version has other keys."""
         steps = list(STEPS)
         value = {step: getattr(self, step).to_dict() for step in steps[: steps.index(last_step) + 1]}
-        text = json.dumps([version("driftviewer"), value, self.seed, identity], sort_keys=True)
+        text = json.dumps([__version__, value, self.seed, identity], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
 

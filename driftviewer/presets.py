@@ -10,7 +10,7 @@ from driftviewer.errors import InputError
 from driftviewer.params import nearest
 from driftviewer.pipeline import Pipeline
 
-DEFAULT_PRESET = "nonrigid_accurate"
+DEFAULT_PRESET = "auto"
 
 
 @functools.cache

@@ -21,23 +21,28 @@ class PeakRaster:
         Peaks whose depth is not finite are left out.
     amplitudes : (N,) float
         Only the absolute value counts.
+    shanks : (N,) int, optional
+        Shank of each peak, so that a motion of each shank corrects its own peaks.
 
     Notes
     -----
-    A peak takes 16 bytes: 30 million of them take 480 MB.
+    A peak takes 16 bytes: 30 million of them take 480 MB. With shanks it takes two more.
     """
 
-    def __init__(self, times_s: Any, depths_um: Any, amplitudes: Any) -> None:
+    def __init__(self, times_s: Any, depths_um: Any, amplitudes: Any, shanks: Any = None) -> None:
         times = np.asarray(times_s, np.float64)
         depths = np.asarray(depths_um, np.float32)
         weights = np.abs(np.asarray(amplitudes, np.float32))
+        where = np.empty(0, np.int16) if shanks is None else np.asarray(shanks, np.int16)
         kept = np.isfinite(depths) & np.isfinite(times)
         if not kept.all():
             times, depths, weights = times[kept], depths[kept], weights[kept]
+            where = where[kept] if where.size else where
         if (times[1:] < times[:-1]).any():
             order = np.argsort(times, kind="stable")
             times, depths, weights = times[order], depths[order], weights[order]
-        self.times_s, self.depths_um, self.amplitudes = map(np.ascontiguousarray, (times, depths, weights))
+            where = where[order] if where.size else where
+        self.times_s, self.depths_um, self.amplitudes, self.shanks = map(np.ascontiguousarray, (times, depths, weights, where))
 
     def __len__(self) -> int:
         """N."""
@@ -91,7 +96,8 @@ class PeakRaster:
         if motion is None:
             _bin(times, depths, amplitudes, by_amplitude, *edges, columns)
         else:
-            _bin_corrected(times, depths, amplitudes, by_amplitude, *edges, *_correction(motion), columns)
+            fields, own = _fields(motion, self.shanks[window] if self.shanks.size else self.shanks)
+            _bin_corrected(times, depths, amplitudes, by_amplitude, *edges, *_correction(motion), fields, own, columns)
         image: np.ndarray = _transposed(columns)
         return image
 
@@ -123,15 +129,13 @@ def _correction(motion: Motion) -> tuple[np.ndarray, ...]:
         Centres of the time bins and the inverse of the distance to the next.
     centres, per_centre (W,) float32
         The same for the depth windows; a single one is doubled, so that there are always two.
-    field (B, W) float32
-        Displacement, µm.
     steps (2,) float32, lookup (S,) int32
         First depth and inverse length of equal steps of depth, and the lower window at the beginning of each: the lower
         window of a depth is that of its step, or the next one.
     """
-    centres, field = motion.spatial_bins_um, motion.displacement
+    centres = motion.spatial_bins_um
     if len(centres) == 1:
-        centres, field = np.array([centres[0], centres[0] + 1.0]), np.repeat(field, 2, axis=1)
+        centres = np.array([centres[0], centres[0] + 1.0])
     span = centres[-1] - centres[0]
     # steps a little shorter than the closest pair of windows, so that a step holds at most one
     count = min(int(np.ceil(span / np.diff(centres).min())) + 1, 1_000_000)
@@ -141,10 +145,24 @@ def _correction(motion: Motion) -> tuple[np.ndarray, ...]:
         _inverse_gaps(motion.temporal_bins_s),
         centres.astype(np.float32),
         _inverse_gaps(centres),
-        field.astype(np.float32),
         np.array([centres[0], count / span], np.float32),
         np.clip(lower, 0, len(centres) - 2).astype(np.int32),
     )
+
+
+def _fields(motion: Motion, shanks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return displacements (S + 1, B, W), µm, the common one last, and which of them each peak (N,) takes; empty if that one."""
+    fields = motion.displacement[None]
+    if motion.shank_displacement is not None and motion.shank_ids is not None and shanks.size:
+        fields = np.concatenate([motion.shank_displacement, fields])
+        known = np.full(max(int(shanks.max()), int(motion.shank_ids.max())) + 1, len(fields) - 1, np.int16)
+        known[motion.shank_ids] = np.arange(len(motion.shank_ids))
+        own = known[shanks]
+    else:
+        own = np.empty(0, np.int16)
+    if fields.shape[2] == 1:
+        fields = np.repeat(fields, 2, axis=2)
+    return fields.astype(np.float32), own
 
 
 def _inverse_gaps(values: np.ndarray) -> np.ndarray:
@@ -187,9 +205,10 @@ def _bin_corrected(
     per_bin: np.ndarray,
     centres: np.ndarray,
     per_centre: np.ndarray,
-    field: np.ndarray,
     steps: np.ndarray,
     lookup: np.ndarray,
+    fields: np.ndarray,
+    own: np.ndarray,
     columns: np.ndarray,
 ) -> None:
     """As `_bin` with each depth corrected by the bilinear, clamped displacement; the time bracket only ever moves on."""
@@ -199,6 +218,7 @@ def _bin_corrected(
     first, per_step, last_step = steps[0], steps[1], np.float32(lookup.size - 1)
     last = len(bins) - 1
     low = 0
+    several, common = own.size > 0, len(fields) - 1
     for n in range(times.size):
         time, depth = times[n], depths[n]
         while low < last - 1 and time >= bins[low + 1]:
@@ -209,8 +229,9 @@ def _bin_corrected(
         # counted, not branched on: which side of the next window a peak lies on cannot be predicted
         j = min(j + int(depth >= centres[j + 1]), centres.size - 2)
         g = min(max((depth - centres[j]) * per_centre[j], zero), one)
-        lower = field[low, j] + (field[high, j] - field[low, j]) * f
-        upper = field[low, j + 1] + (field[high, j + 1] - field[low, j + 1]) * f
+        s = int(own[n]) if several else common
+        lower = fields[s, low, j] + (fields[s, high, j] - fields[s, low, j]) * f
+        upper = fields[s, low, j + 1] + (fields[s, high, j + 1] - fields[s, low, j + 1]) * f
         row = (depth - (lower + (upper - lower) * g)) * scale + offset
         if row >= 0 and row < n_depth:
             column = min(int((time - t0) * per_s), n_time - 1)

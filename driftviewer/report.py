@@ -64,7 +64,7 @@ def render_report(info: MotionInfo, title: str) -> str:
 
 
 def _raster(info: MotionInfo) -> PeakRaster:
-    return PeakRaster(info.peak_times_s, info.peak_locations[info.motion.direction], info.peaks["amplitude"])
+    return PeakRaster(info.peak_times_s, info.peak_locations[info.motion.direction], info.peaks["amplitude"], info.shanks)
 
 
 def score_run(info: MotionInfo) -> DriftScore:
@@ -81,6 +81,15 @@ def _score_rows(score: DriftScore) -> Iterable[tuple[str, str]]:
     yield "Sharpness of the depth profile, after / before", f"{score.sharpness_gain:.3f}"
     yield "Agreement of depth profiles, before → after", f"{score.correlation_before:.3f} → {score.correlation_after:.3f}"
     yield "Displacement left between successive bins", f"{score.residual_um:.2f} µm"
+    if np.isfinite(score.error_um):
+        yield "Drift left / without correction", f"{score.error_um:.2f} µm / {score.error_uncorrected_um:.2f} µm"
+        yield "How much likelier the peaks become by correction", f"{score.likelihood_gain:.3f} nats per peak"
+        agreement = f"correlation {score.split_agreement:.2f}, error {score.split_error_um:.2f} µm"
+        yield "Agreement of the motion of two halves of the units", agreement
+    yield "Time bins at the bound of the search", f"{100 * score.at_bound:.1f} %"
+    yield "Steps faster than 30 µm/s", f"{100 * score.speed_outliers:.1f} %"
+    if np.isfinite(score.confidence):
+        yield "Mean confidence", f"{score.confidence:.2f}"
 
 
 def _time_rows(info: MotionInfo) -> Iterable[tuple[str, str]]:
@@ -131,35 +140,41 @@ def _raster_figure(raster: PeakRaster, motion: Motion) -> str:
     return _png(figure)
 
 
+def _by_shank(motion: Motion) -> list[tuple[str, Motion]]:
+    """Return the motions to be drawn, each with its name; that of a motion of one shank is empty."""
+    if motion.shank_ids is None:
+        return [("", motion)]
+    return [(f"shank {shank}", motion.for_shank(shank)) for shank in motion.shank_ids]
+
+
 def _lines_figure(motion: Motion) -> str:
     from matplotlib import colormaps
 
-    figure, (axis,) = _figure(1, 3.6)
+    shanks = _by_shank(motion)
+    figure, axes = _figure(len(shanks), 3.6 if len(shanks) == 1 else 2.4 * len(shanks))
     colors = colormaps["viridis"](np.linspace(0, 0.9, len(motion.spatial_bins_um)))
-    for window, color in enumerate(colors):
-        label = f"{motion.spatial_bins_um[window]:.0f} µm"
-        axis.plot(
-            motion.temporal_bins_s,
-            motion.displacement[:, window],
-            color=color,
-            lw=1,
-            label=label,
-            marker="." if len(motion.temporal_bins_s) == 1 else "",
-        )
-    axis.set(xlabel="time (s)", ylabel="displacement (µm)")
-    axis.grid(alpha=0.25)
+    for axis, (title, own) in zip(axes, shanks, strict=True):
+        for window, color in enumerate(colors):
+            label, marker = f"{own.spatial_bins_um[window]:.0f} µm", "." if len(own.temporal_bins_s) == 1 else ""
+            axis.plot(own.temporal_bins_s, own.displacement[:, window], color=color, lw=1, label=label, marker=marker)
+        axis.set(ylabel="displacement (µm)", title=title)
+        axis.grid(alpha=0.25)
+    axes[-1].set_xlabel("time (s)")
     if len(colors) > 1:
-        axis.legend(title="window at", fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
+        axes[0].legend(title="window at", fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
     return _png(figure)
 
 
 def _map_figure(motion: Motion, raster: PeakRaster) -> str:
-    figure, (axis,) = _figure(1, 3.6)
+    shanks = _by_shank(motion)
+    figure, axes = _figure(len(shanks), 3.6 if len(shanks) == 1 else 2.4 * len(shanks))
     (t0, t1), (d0, d1) = raster.time_range, raster.depth_range
     times, depths = np.linspace(t0, t1, 600), np.linspace(d0, d1, 200)
-    shown = motion.on_grid(times, depths)
-    limit = max(1.0, float(np.abs(shown).max()))
-    image = axis.imshow(shown.T, origin="lower", aspect="auto", extent=(t0, t1, d0, d1), cmap="RdBu_r", vmin=-limit, vmax=limit)
-    axis.set(xlabel="time (s)", ylabel="depth (µm)")
-    figure.colorbar(image, label="displacement (µm)")
+    shown = [own.on_grid(times, depths) for _, own in shanks]
+    limit = max(1.0, *(float(np.abs(values).max()) for values in shown))
+    for axis, (title, _), values in zip(axes, shanks, shown, strict=True):
+        image = axis.imshow(values.T, origin="lower", aspect="auto", extent=(t0, t1, d0, d1), cmap="RdBu_r", vmin=-limit, vmax=limit)
+        axis.set(ylabel="depth (µm)", title=title)
+    axes[-1].set_xlabel("time (s)")
+    figure.colorbar(image, label="displacement (µm)", ax=list(axes))
     return _png(figure)

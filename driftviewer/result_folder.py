@@ -10,12 +10,12 @@ import shutil
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
+from driftviewer import __version__
 from driftviewer.data import Motion
 from driftviewer.errors import InputError
 from driftviewer.journal import cannot_write, load_array, load_json, save_array, save_json, write_atomic
@@ -162,7 +162,7 @@ class ResultFolder:
         """Replace the folder's results by `info`: a full disk leaves the old ones, and a run killed here is finished by the next."""
         shutil.rmtree(self._staged, ignore_errors=True)
         save_motion_info(info, self._staged)
-        save_json(self._staged / RECORD, {"driftviewer": version("driftviewer"), "motion_digest": motion_digest(info.motion), **record})
+        save_json(self._staged / RECORD, {"driftviewer": __version__, "motion_digest": motion_digest(info.motion), **record})
         try:
             self._install()
         except OSError as error:

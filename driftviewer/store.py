@@ -15,10 +15,15 @@ import numpy as np
 from driftviewer.data import LOCATION_DTYPE, PEAK_DTYPE, Motion
 from driftviewer.errors import InputError
 from driftviewer.journal import load_array, load_json, save_array, save_json
+from driftviewer.motion_csv import SUFFIXES as TABLES
+from driftviewer.motion_csv import load_motion_csv, save_motion_csv
+from driftviewer.recording.kilosort_motion import kilosort_motion, save_kilosort_motion
 
 RECORD = "driftviewer.json"
 PEAK_TIMES = "peak_times_s.npy"
-_EXTRAS = ("confidence", "windows", "depth_bins_um")
+KILOSORT = "ops.npy"
+PEAK_SHANKS = "peak_shanks.npy"
+_EXTRAS = ("confidence", "windows", "depth_bins_um", "shank_ids", "shank_displacement", "shank_confidence")
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +48,8 @@ class MotionInfo:
         The pipeline as `Pipeline.to_dict` gives it; empty for folders of other programs.
     times_s : (N,) float64, optional
         Times of the peaks, only where the recording's clock is uneven (a time vector).
+    shanks : (N,) int64, optional
+        Shank of each peak, on a probe of several.
     """
 
     parameters: dict[str, Any]
@@ -53,6 +60,7 @@ class MotionInfo:
     notes: tuple[str, ...] = ()
     pipeline: Mapping[str, Any] | None = None
     times_s: np.ndarray | None = None
+    shanks: np.ndarray | None = None
 
     def __getitem__(self, name: str) -> Any:
         if name in ("temporal_bins", "spatial_bins"):
@@ -75,8 +83,15 @@ class MotionInfo:
 
 
 def save_motion(motion: Motion, folder: str | Path) -> None:
-    """Save a motion as a folder that SpikeInterface's ``Motion.load`` reads, with our extras beside."""
+    """Save a motion as a folder that SpikeInterface's ``Motion.load`` reads, with our extras beside.
+
+    A name that ends in ``.csv`` or ``.tsv`` gives a table (see `save_motion_csv`), ``ops.npy`` Kilosort's ``dshift`` and ``yblk``.
+    """
     folder = Path(folder)
+    if folder.suffix.lower() in TABLES:
+        return save_motion_csv(motion, folder)
+    if folder.name == KILOSORT:
+        return save_kilosort_motion(motion, folder)
     save_array(folder / "displacement_seg0.npy", motion.displacement)
     save_array(folder / "temporal_bins_s_seg0.npy", motion.temporal_bins_s)
     save_array(folder / "spatial_bins_um.npy", motion.spatial_bins_um)
@@ -95,7 +110,12 @@ def _save_extra(path: Path, value: np.ndarray | None) -> None:
 
 
 def load_motion(folder: str | Path) -> Motion:
-    """Load a motion saved by `save_motion`, by SpikeInterface, or in its layout from before 0.101.
+    """Load a motion saved by `save_motion`, by SpikeInterface (also in its layout from before 0.101), or by Kilosort4.
+
+    Parameters
+    ----------
+    folder : path
+        A folder with a motion; a table (``.csv``, ``.tsv``, see `load_motion_csv`); Kilosort4's folder or its ``ops.npy``.
 
     Raises
     ------
@@ -103,6 +123,10 @@ def load_motion(folder: str | Path) -> Motion:
         No motion there, more than one segment, or files that do not fit each other.
     """
     folder = Path(folder)
+    if folder.suffix.lower() in TABLES and not folder.is_dir():
+        return load_motion_csv(folder)
+    if folder.name == KILOSORT:
+        return _from_kilosort(folder)
     if not folder.is_dir():
         raise InputError(f"There is no folder {folder}; give a folder that correct_motion(folder=...) or SpikeInterface wrote.")
     if (folder / "motion").is_dir():
@@ -110,6 +134,8 @@ def load_motion(folder: str | Path) -> Motion:
     if (folder / "motion.npy").exists():
         arrays = [load_array(folder / f"{name}.npy") for name in ("motion", "temporal_bins", "spatial_bins")]
         return _checked(folder, *arrays)
+    if (folder / KILOSORT).is_file():
+        return _from_kilosort(folder / KILOSORT)
     if not (folder / "spikeinterface_info.json").exists():
         raise InputError(f"{folder} holds no motion; give a folder that correct_motion(folder=...) or SpikeInterface wrote.")
     info = load_object(folder / "spikeinterface_info.json")
@@ -122,6 +148,13 @@ def load_motion(folder: str | Path) -> Motion:
     if (folder / "notes.json").exists():
         extras["notes"] = texts(load_json(folder / "notes.json"))
     return _checked(folder, *arrays, direction=info.get("direction", "y"), **extras)
+
+
+def _from_kilosort(path: Path) -> Motion:
+    motion = kilosort_motion(path)
+    if motion is None:
+        raise InputError(f"{path} holds no motion: Kilosort ran without drift correction (nblocks = 0); estimate the motion with correct.")
+    return motion
 
 
 def _checked(folder: Path, displacement: np.ndarray, times: np.ndarray, depths: np.ndarray, **extras: Any) -> Motion:
@@ -138,6 +171,7 @@ def save_motion_info(info: MotionInfo, folder: str | Path) -> None:
     save_array(folder / "peak_locations.npy", info.peak_locations)
     save_motion(info.motion, folder / "motion")
     _save_extra(folder / "motion" / PEAK_TIMES, info.times_s)
+    _save_extra(folder / "motion" / PEAK_SHANKS, info.shanks)
     save_json(folder / "run_times.json", info.run_times)
     save_json(folder / "parameters.json", info.parameters)
 
@@ -162,14 +196,23 @@ def load_motion_info(folder: str | Path) -> MotionInfo:
     numbers = [*times.values(), *(parameters.get(name) or 0 for name in ("sampling_frequency", "t_start"))]
     if not all(isinstance(number, int | float) and abs(number) < 1e15 for number in numbers):
         raise InputError(f"{folder} is damaged: a time in run_times.json or parameters.json is not a number; run the correction again.")
-    uneven = load_array(folder / "motion" / PEAK_TIMES) if (folder / "motion" / PEAK_TIMES).exists() else None
-    if uneven is not None and (uneven.shape != peaks.shape or uneven.dtype.kind != "f"):
-        raise InputError(f"{folder} is half-written: its peaks and their times do not fit each other; run the correction again.")
+    uneven, shanks = (_beside_peaks(folder, name, kind, peaks) for name, kind in ((PEAK_TIMES, "f"), (PEAK_SHANKS, "i")))
     pipeline = record.get("pipeline")
     return MotionInfo(
         parameters, times, peaks, locations, motion,
-        notes=texts(record.get("notes", ())), pipeline=pipeline if isinstance(pipeline, dict) else None, times_s=uneven,
+        notes=texts(record.get("notes", ())), pipeline=pipeline if isinstance(pipeline, dict) else None, times_s=uneven, shanks=shanks,
     )  # fmt: skip
+
+
+def _beside_peaks(folder: Path, name: str, kind: str, peaks: np.ndarray) -> np.ndarray | None:
+    """Load an array with one value for each peak, where there is one."""
+    path = folder / "motion" / name
+    if not path.exists():
+        return None
+    values = load_array(path)
+    if values.shape != peaks.shape or values.dtype.kind != kind:
+        raise InputError(f"{folder} is half-written: its peaks and {name} do not fit each other; run the correction again.")
+    return values
 
 
 def _has(array: np.ndarray, dtype: np.dtype) -> bool:

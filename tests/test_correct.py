@@ -16,6 +16,7 @@ import driftviewer as dv
 from driftviewer.chunks import Job, drain
 from driftviewer.correct import run_steps
 from driftviewer.errors import InputError
+from driftviewer.noise import measure_noise
 from driftviewer.presets import load_preset
 from driftviewer.recording import Recording
 
@@ -53,6 +54,21 @@ def test_selecting_every_peak_changes_nothing(recording: Recording, reference: d
     every = dv.compute_motion(recording, "rigid_fast", select_kwargs={"method": "uniform", "n_peaks": 10**7}, progress_bar=False)
     assert_same(every, reference)
     assert set(every.run_times) == {"detect_peaks", "select_peaks", "localize_peaks", "estimate_motion"}
+
+
+@pytest.mark.parametrize("method", ["smart_sampling_amplitudes", "smart_sampling_locations_and_time"])
+def test_smart_sampling_within_a_run(recording: Recording, reference: dv.MotionInfo, tmp_path: Path, method: str) -> None:
+    kwargs = {"preset": "rigid_fast", "select_kwargs": {"method": method, "n_peaks": 900}, "progress_bar": False}
+    few = dv.compute_motion(recording, folder=tmp_path, **kwargs)
+    noise = measure_noise(recording)
+    params = {"noise_levels": noise.levels, "peak_locations": reference.peak_locations, "n_peaks": 900}
+    wanted, indices = dv.select_peaks(reference.peaks, method, return_indices=True, **params)
+    np.testing.assert_array_equal(few.peaks, wanted)
+    np.testing.assert_array_equal(few.peak_locations, reference.peak_locations[indices])
+    assert_same(dv.compute_motion(recording, folder=tmp_path, n_jobs=1, **kwargs), few)
+    # what is chosen by location depends on how the peaks are localised
+    other = dv.compute_motion(recording, folder=tmp_path, localize_peaks_kwargs={"power": 1.0, "noise_floor_mad": 0.0}, **kwargs)
+    assert np.array_equal(other.peaks, few.peaks) == (method == "smart_sampling_amplitudes")
 
 
 def test_folder_takes_over_what_did_not_change(recording: Recording, reference: dv.MotionInfo, tmp_path: Path) -> None:

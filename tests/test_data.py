@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from driftviewer.data import Motion
+from driftviewer.errors import InputError
 from driftviewer.geometry import neighbours
 
 MOTION = Motion(np.array([[0.0, 10.0], [20.0, 30.0], [40.0, -10.0]]), np.array([1.0, 3.0, 5.0]), np.array([100.0, 300.0]))
@@ -51,3 +54,43 @@ def test_neighbours_are_nearest_first_and_skip_unusable() -> None:
     indices, counts = neighbours(line, 20.0, np.array([True, False, True, True, True]))
     assert indices[1].tolist()[:2] == [0, 2] and counts[1] == 2
     assert indices[0].tolist() == [0, -1, -1]
+
+
+SHANKS = Motion(
+    MOTION.displacement, MOTION.temporal_bins_s, MOTION.spatial_bins_um, confidence=np.ones((3, 2)), shank_ids=np.array([0, 2]),
+    shank_displacement=np.stack([MOTION.displacement - 5, MOTION.displacement + 5]), shank_confidence=np.stack([np.ones((3, 2)), np.zeros((3, 2))]),
+)  # fmt: skip
+
+
+def test_each_shank_has_its_own_displacement_and_others_the_common_one() -> None:
+    assert SHANKS.displacement_at(2.0, 100.0) == pytest.approx(10)
+    assert SHANKS.displacement_at(2.0, 100.0, 2) == pytest.approx(15)
+    found = SHANKS.displacement_at([2.0, 2.0, 2.0, 4.0], 100.0, [0, 1, 2, 0])
+    np.testing.assert_allclose(found, [5, 10, 15, 25])
+    grid = SHANKS.on_grid([1.0, 3.0], [100.0, 100.0, 300.0], [0, 2, 2])
+    np.testing.assert_allclose(grid, [[-5, 5, 15], [15, 25, 35]])
+    np.testing.assert_array_equal(MOTION.on_grid([1.0], [100.0], [3]), MOTION.on_grid([1.0], [100.0]))
+
+
+def test_one_shank_of_a_motion() -> None:
+    one = SHANKS.for_shank(2)
+    assert one.shank_ids is None and np.array_equal(one.displacement, MOTION.displacement + 5) and not one.confidence.any()
+    assert np.array_equal(SHANKS.for_shank(7).displacement, MOTION.displacement)
+    moved = SHANKS.with_displacement(MOTION.displacement + 1)
+    assert np.allclose(moved.shank_displacement, SHANKS.shank_displacement + 1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"shank_ids": [0, 0]}, "names a shank twice"),
+        ({"shank_ids": [0, 1, 2]}, "does not fit its 3 shanks"),
+        ({"shank_ids": None}, "does not fit its 0 shanks"),
+        ({"shank_displacement": None, "shank_confidence": None}, "belong together"),
+        ({"shank_displacement": np.full((2, 3, 2), np.nan)}, "not finite"),
+        ({"shank_confidence": np.ones((2, 2))}, "shank_confidence"),
+    ],
+)
+def test_shanks_that_do_not_fit_are_refused(changes: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        replace(SHANKS, **changes)

@@ -1,5 +1,7 @@
 """Motion from spikes alone, on whatever clock they come."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -31,3 +33,18 @@ def test_bare_peaks_keep_their_clock(begin_s: float) -> None:
 
 def test_sorted_spikes_count_from_the_first_frame() -> None:
     assert activity_of(spikes(5.0, 30_000.0)).time_range_s[0] == 0.0
+
+
+def test_peaks_whose_shank_is_known_are_corrected_shank_by_shank():
+    first, second = spikes(0.0), spikes(0.0)
+    times = np.r_[first.times_s, second.times_s]
+    order = np.argsort(times, kind="stable")
+    sway = 12 * np.sin(second.times_s / 9)
+    depths = np.r_[first.depths_um, second.depths_um - sway]
+    shanks = np.repeat([0, 3], [first.times_s.size, second.times_s.size])
+    both = replace(
+        first, times_s=times[order], depths_um=depths[order], x_um=np.r_[first.x_um, second.x_um],
+        amplitudes=np.r_[first.amplitudes, second.amplitudes][order], peak_shanks=shanks[order],
+    )  # fmt: skip
+    info = drain(peaks_steps(both, load_preset("rigid_fast").override("estimate", {"bin_s": 1.0})), False)
+    assert info.motion.shank_ids.tolist() == [0, 3] and np.array_equal(info.shanks, shanks[order])

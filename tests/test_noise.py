@@ -32,6 +32,18 @@ def traces() -> np.ndarray:
     return (100 + SIGMAS * np.random.default_rng(0).standard_normal((60000, 5))).astype(np.float32)
 
 
+def test_excerpts_are_kept_in_part(traces):
+    recording = ArrayRecording(traces)
+    noise = measure_noise(recording, num_chunks=4, chunk_ms=400)
+    assert [part.shape for part in noise.excerpts] == [(900, 5)] * 4
+    assert all((traces == part[0]).all(axis=1).any() for part in noise.excerpts)
+    again = measure_noise(recording, num_chunks=4, chunk_ms=400)
+    np.testing.assert_array_equal(noise.excerpts, again.excerpts)
+    traces[:30_000] = 0
+    half = measure_noise(recording, num_chunks=20, chunk_ms=100)
+    assert 0 < len(half.excerpts) < 20 and all(part.any() for part in half.excerpts)
+
+
 def test_deviation_of_normal_noise(traces):
     noise = measure_noise(ArrayRecording(traces), num_chunks=4, chunk_ms=400)
     np.testing.assert_allclose(noise.levels, SIGMAS, rtol=0.02)

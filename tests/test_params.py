@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from driftviewer.errors import InputError
-from driftviewer.params import Method, Param, Registry, fields
+from driftviewer.params import Method, Param, Registry, fields, intervals_of
 
 TOYS = Registry("toy")
 
@@ -83,3 +83,40 @@ def test_a_method_is_a_value() -> None:
     assert TOYS.make(method) is method
     with pytest.raises(InputError):
         method.replace(bin_s=-1)
+
+
+@TOYS.register("gaps")
+@dataclass(frozen=True, kw_only=True)
+class Gaps(Method):
+    """A toy that leaves something out."""
+
+    gaps_s: Annotated[str, Param("what to leave out", intervals=True, last=True)] = ""
+    own: Annotated[bool, Param("its own")] = True
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("", ""),
+        ("12.5-14, 60-65", "12.5-14, 60-65"),
+        ("60–65;  12.5 to 14 ,", "12.5-14, 60-65"),
+        ("-5--3, -1-2, 1e3-1.5e3", "-5--3, -1-2, 1000-1500"),
+        ([(60, 65), [12.5, 14]], "12.5-14, 60-65"),
+        (np.array([[1.25, 2.5]]), "1.25-2.5"),
+        ([], ""),
+    ],
+)
+def test_intervals_are_given_as_text_or_pairs(given: object, kept: str) -> None:
+    gaps = TOYS.make("gaps", gaps_s=given)
+    assert gaps.gaps_s == kept and TOYS.from_dict(gaps.to_dict()) == gaps and hash(gaps) == hash(TOYS.make("gaps", gaps_s=kept))
+    assert [f"{begin:g}-{end:g}" for begin, end in intervals_of(kept)] == [part.strip() for part in kept.split(",") if part]
+
+
+@pytest.mark.parametrize("given", ["x", "12", "5-3", "1-1", "1-nan", [(1, 2, 3)], [1, 2], 7, [(0, float("inf"))], [("a", "b")]])
+def test_what_is_no_interval_is_refused(given: object) -> None:
+    with pytest.raises(InputError, match=r"12\.5-14, 60-65"):
+        TOYS.make("gaps", gaps_s=given)
+
+
+def test_what_every_method_has_comes_last() -> None:
+    assert [field.name for field in fields(Gaps)] == ["own", "gaps_s"]

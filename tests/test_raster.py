@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -102,3 +104,20 @@ def test_brightest_value_is_a_percentile_of_what_is_filled():
     image = np.zeros((10, 100))
     image[0, :] = np.arange(1, 101)
     assert PeakRaster([], [], []).contrast(image, 50.0) == pytest.approx(50.5)
+
+
+def test_each_peak_is_corrected_by_its_shanks_motion(peaks):
+    times, depths, amplitudes = peaks
+    shanks = np.random.default_rng(3).integers(0, 4, times.size)
+    common = moving([200.0, 800.0])
+    own = common.displacement + np.array([-40.0, 0.0, 60.0])[:, None, None]
+    motion = replace(common, shank_ids=np.array([0, 1, 3]), shank_displacement=own)
+    shuffled = np.random.default_rng(0).permutation(times.size)
+    raster = PeakRaster(times[shuffled], depths[shuffled], amplitudes[shuffled], shanks[shuffled])
+    image = raster.render(10, 110, 0, 1000, 20, 40, motion=motion, weight="count")
+    corrected = depths - motion.displacement_at(times, depths, shanks)
+    assert np.abs(image - histogram(times, corrected, 20, 40, (10, 110, 0, 1000))).sum() <= 4
+    without = PeakRaster(times, depths, amplitudes)
+    assert np.array_equal(without.render(10, 110, 0, 1000, 20, 40, motion), without.render(10, 110, 0, 1000, 20, 40, common))
+    rigid = replace(moving([500.0]), shank_ids=np.array([2]), shank_displacement=np.full((1, 4, 1), 500.0))
+    assert raster.render(10, 110, 600, 1000, 1, 1, rigid, "count")[0, 0] < raster.render(10, 110, 600, 1000, 1, 1, weight="count")[0, 0]

@@ -7,7 +7,7 @@ import pytest
 from driftviewer.data import LOCATION_DTYPE, PEAK_DTYPE, Motion
 from driftviewer.errors import InputError
 from driftviewer.result_folder import ResultFolder
-from driftviewer.store import MotionInfo, load_motion, load_motion_info, save_motion, save_motion_info
+from driftviewer.store import MotionInfo, load_motion, load_motion_info, motion_digest, save_motion, save_motion_info
 
 
 @pytest.fixture
@@ -143,3 +143,20 @@ def test_times_of_an_uneven_clock_are_kept_and_forgotten(tmp_path: Path, info: M
     np.testing.assert_array_equal(load_motion_info(tmp_path).peak_times_s, uneven.times_s)
     save_motion_info(info, tmp_path)
     np.testing.assert_array_equal(load_motion_info(tmp_path).peak_times_s, even)
+
+
+def test_the_motion_of_each_shank_is_kept_beside_what_spikeinterface_reads(tmp_path: Path, info: MotionInfo) -> None:
+    own = np.stack([info.motion.displacement - 3, info.motion.displacement + 3])
+    motion = replace(info.motion, shank_ids=np.array([0, 2]), shank_displacement=own, shank_confidence=np.ones((2, 6, 3)))
+    save_motion_info(replace(info, motion=motion, shanks=np.arange(50) % 3), tmp_path)
+    loaded = load_motion_info(tmp_path)
+    assert_same(loaded.motion, motion)
+    np.testing.assert_array_equal(loaded.motion.shank_ids, [0, 2])
+    np.testing.assert_array_equal(loaded.motion.shank_displacement, own)
+    np.testing.assert_array_equal(loaded.shanks, np.arange(50) % 3)
+    assert motion_digest(loaded.motion) == motion_digest(motion) != motion_digest(info.motion)
+    save_motion_info(info, tmp_path)
+    assert load_motion_info(tmp_path).motion.shank_ids is None and load_motion_info(tmp_path).shanks is None
+    np.save(tmp_path / "motion" / "shank_ids.npy", [1])
+    with pytest.raises(InputError, match="belong together"):
+        load_motion_info(tmp_path)

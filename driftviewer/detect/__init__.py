@@ -13,11 +13,14 @@ from driftviewer.detect.locally_exclusive import LocallyExclusive
 # methods are imported in the order in which they are shown
 # isort: split
 from driftviewer.detect.by_channel import ByChannel
+
+# isort: split
+from driftviewer.detect.matched_filtering import MatchedFiltering
 from driftviewer.noise import Noise, measure_noise
 from driftviewer.recording.foreign import as_recording
 from driftviewer.recording.protocol import Recording
 
-__all__ = ["DETECTORS", "ByChannel", "Detector", "LocallyExclusive", "detect_peaks", "detect_steps"]
+__all__ = ["DETECTORS", "ByChannel", "Detector", "LocallyExclusive", "MatchedFiltering", "detect_peaks", "detect_steps"]
 
 
 def detect_steps(recording: Recording, detector: Detector, noise: Noise, job: Job | None = None) -> Steps[np.ndarray]:
@@ -52,7 +55,7 @@ def detect_peaks(
     ----------
     recording : Recording or SpikeInterface recording
         (T, C) samples, filtered and referenced.
-    method : {"locally_exclusive", "by_channel"} or Detector
+    method : {"locally_exclusive", "by_channel", "matched_filtering"} or Detector
         How peaks are told apart.
     noise : Noise, optional
         Noise levels and usable channels; measured when not given.

@@ -69,14 +69,14 @@ def compress(weights: np.ndarray, negligible: float) -> tuple[np.ndarray, np.nda
         Entries of each row.
     sources : (M, K) int64
         Their contacts.
-    values : (M, K) float32
+    values : (M, K) float64
         Their weights.
     """
     kept = np.abs(weights) > negligible
     counts = kept.sum(axis=1)
     width = max(1, counts.max())
     sources = np.zeros((len(weights), width), dtype=np.int64)
-    values = np.zeros((len(weights), width), dtype=np.float32)
+    values = np.zeros((len(weights), width))
     for m in range(len(weights)):
         total, partial = weights[m].sum(), 0.0
         for c in range(weights.shape[1]):
@@ -170,7 +170,7 @@ def apply_columns(
     lookup : (L, M) int64
         Column that holds the weights of a level and output.
     counts, sources, values : (P,), (P, K), (P, K)
-        The columns, as `compress` returns them.
+        The columns, as `compress` returns them, the weights as float32.
     """
     channels, outputs = traces.shape[1], order.size
     tiles = (outputs + LANES - 1) // LANES

@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 
@@ -11,8 +11,20 @@ from driftviewer.params import Method, Param, Registry
 
 INTERPOLATORS = Registry("interpolate_motion")
 
-Weigher = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""``weigher(targets (M, 2), inside (M,)) -> weights (M, C)`` for fixed contacts; float64."""
+
+class Columns(NamedTuple):
+    """Weights of M targets: entries (M,), and of each its contacts, ascending, and their weights, both (M, K)."""
+
+    counts: np.ndarray
+    sources: np.ndarray
+    values: np.ndarray
+
+
+Weigher = Callable[[np.ndarray, np.ndarray, float], Columns]
+"""``weigher(targets (M, 2), inside (M,), negligible) -> columns`` for fixed contacts; float64.
+
+Weights up to `negligible` may be left out, if the others are scaled to the same sum.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,8 +47,8 @@ class Interpolator(Method):
     def fit(self, sources: np.ndarray) -> Weigher:
         """Return a function that gives the weights of the contacts `sources` (C, 2), µm, for any targets.
 
-        A target that coincides with a contact must get that contact's trace exactly. Weights of targets `inside` the
-        probe must sum to 1.
+        A target that coincides with a contact must get that contact's trace exactly, and weights of targets `inside` the
+        probe must sum to 1, unless a parameter of the method says otherwise.
         """
 
     def kernel(self, sources: np.ndarray, targets: np.ndarray, inside: np.ndarray | None = None) -> np.ndarray:
@@ -46,4 +58,8 @@ class Interpolator(Method):
         """
         where = np.ones(len(targets), dtype=bool) if inside is None else np.asarray(inside, dtype=bool)
         weigher = self.fit(np.ascontiguousarray(sources, dtype=np.float64))
-        return np.ascontiguousarray(weigher(np.ascontiguousarray(targets, dtype=np.float64), where).T)
+        columns = weigher(np.ascontiguousarray(targets, dtype=np.float64), where, 0.0)
+        weights = np.zeros((len(sources), len(targets)))
+        for m, count in enumerate(columns.counts):
+            weights[columns.sources[m, :count], m] = columns.values[m, :count]
+        return weights

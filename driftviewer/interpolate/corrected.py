@@ -3,28 +3,20 @@
 import hashlib
 import threading
 from collections import OrderedDict
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from driftviewer.data import Motion
 from driftviewer.errors import InputError
-from driftviewer.interpolate.apply import STEPS, apply_columns, compress
-from driftviewer.interpolate.base import Interpolator, Weigher
+from driftviewer.interpolate.apply import STEPS, apply_columns
+from driftviewer.interpolate.base import Columns, Interpolator, Weigher
 from driftviewer.recording.protocol import DerivedRecording, Recording, RecordingInfo
 
 BLOCK_S = 0.01
 TOLERANCE_UM = 1e-6
 NEGLIGIBLE = 1e-4
 CACHE_BYTES = 64_000_000
-
-
-class Columns(NamedTuple):
-    """Weights of all outputs at one displacement: entries (M,), contacts and weights (M, K)."""
-
-    counts: np.ndarray
-    sources: np.ndarray
-    values: np.ndarray
 
 
 class MotionCorrectedRecording(DerivedRecording):
@@ -64,6 +56,8 @@ class MotionCorrectedRecording(DerivedRecording):
         super().__init__(parent, **_changes(parent.info, kept, method, motion))
         self.kept = np.flatnonzero(kept)
         self.limits = self.limits[self.kept]
+        gains = parent.info.gain_uv
+        self.gains = gains if (gains > 0).all() and np.ptp(gains) > 0 else None
         locations = self.info.channel_locations
         self.order = np.lexsort((locations[:, 1 - motion.axis], locations[:, motion.axis], self.info.shank_ids))
         self.block = max(1, round(BLOCK_S * parent.info.sampling_frequency))
@@ -91,8 +85,8 @@ class MotionCorrectedRecording(DerivedRecording):
     def describe(self) -> dict[str, Any]:
         """Return the parent's identity, the method and a digest of the motion."""
         digest = hashlib.sha256(self.motion.direction.encode())
-        for values in self.motion:
-            digest.update(values.tobytes())
+        for values in (*self.motion, self.motion.shank_ids, self.motion.shank_displacement):
+            digest.update(b"" if values is None else values.tobytes())
         return {
             "type": "MotionCorrectedRecording",
             "parent": self.parent.describe(),
@@ -109,7 +103,7 @@ class MotionCorrectedRecording(DerivedRecording):
         first, last = int(low.min()), int(high.max())
         width = np.where(high > low, bins[high] - bins[low], 1.0)
         share = ((times - bins[low]) / width)[:, None]
-        rows = self.motion.on_grid(bins[first : last + 1], self.info.channel_locations[:, self.motion.axis])
+        rows = self.motion.on_grid(bins[first : last + 1], self.info.channel_locations[:, self.motion.axis], self.info.shank_ids)
         return np.asarray(rows[low - first] * (1.0 - share) + rows[high - first] * share)
 
     def _keys(self, blocks: np.ndarray) -> np.ndarray:
@@ -147,7 +141,7 @@ class MotionCorrectedRecording(DerivedRecording):
                 self._cache.move_to_end(level)
                 return columns
             if self._weigher is None:
-                self._weigher = self.method.fit(self.parent.info.channel_locations)
+                self._weigher = fit_shanks(self.method, self.parent.info, self.info.shank_ids)
             weigher = self._weigher
         columns = self._weights(weigher, level * self.method.quantum_um)
         with self._lock:
@@ -162,20 +156,19 @@ class MotionCorrectedRecording(DerivedRecording):
         targets = self.info.channel_locations.copy()
         targets[:, axis] += displacement_um
         inside = within(targets[:, axis], self.limits)
-        weights = weigher(targets, inside)
+        counts, sources, values = weigher(targets, inside, NEGLIGIBLE)
         if self.method.border_mode == "force_zeros":
-            weights[~inside] = 0.0
-        gains = self.parent.info.gain_uv
-        if (gains > 0).all() and np.ptp(gains) > 0:
-            weights *= gains[None, :] / gains[self.kept][:, None]
-        return Columns(*compress(weights, NEGLIGIBLE))
+            counts[~inside] = 0
+        if self.gains is not None:
+            values *= self.gains[sources] / self.gains[self.kept][:, None]
+        return Columns(counts, sources, values.astype(np.float32))
 
     def _kept(self, info: RecordingInfo) -> np.ndarray:
         """Return which channels (C,) never look beyond the ends of their shank."""
         if self.method.border_mode != "remove_channels":
             return np.ones(info.num_channels, dtype=bool)
         depths = info.channel_locations[:, self.motion.axis]
-        moved = self.motion.on_grid(self.motion.temporal_bins_s, depths)
+        moved = self.motion.on_grid(self.motion.temporal_bins_s, depths, info.shank_ids)
         return np.asarray(within(depths + moved.min(axis=0), self.limits) & within(depths + moved.max(axis=0), self.limits))
 
     def _forget(self) -> None:
@@ -189,6 +182,29 @@ class MotionCorrectedRecording(DerivedRecording):
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._forget()
+
+
+def fit_shanks(method: Interpolator, info: RecordingInfo, target_shanks: np.ndarray) -> Weigher:
+    """Return a weigher of all contacts (C,) for targets (M,) on given shanks; contacts of another shank have no weight."""
+    shanks = np.unique(info.shank_ids)
+    if len(shanks) == 1:
+        return method.fit(info.channel_locations)
+    parts = []
+    for shank in shanks:
+        sources = np.flatnonzero(info.shank_ids == shank)
+        parts.append((np.flatnonzero(target_shanks == shank), sources, method.fit(np.ascontiguousarray(info.channel_locations[sources]))))
+
+    def weigh(targets: np.ndarray, inside: np.ndarray, negligible: float) -> Columns:
+        found = [own(np.ascontiguousarray(targets[members]), inside[members], negligible) for members, _, own in parts]
+        shape = (len(targets), max(part.sources.shape[1] for part in found))
+        columns = Columns(np.zeros(len(targets), np.int64), np.zeros(shape, np.int64), np.zeros(shape))
+        for (members, sources, _), part in zip(parts, found, strict=True):
+            columns.counts[members] = part.counts
+            columns.sources[members, : part.sources.shape[1]] = sources[part.sources]
+            columns.values[members, : part.sources.shape[1]] = part.values
+        return columns
+
+    return weigh
 
 
 def shank_limits(info: RecordingInfo, axis: int) -> np.ndarray:
@@ -224,7 +240,8 @@ def _changes(info: RecordingInfo, kept: np.ndarray, method: Interpolator, motion
     changes: dict[str, Any] = {"dtype": np.dtype(np.float32), "notes": info.notes}
     if kept.all():
         return changes
-    low, high = motion.displacement.min(), motion.displacement.max()
+    moved = motion.displacement if motion.shank_displacement is None else motion.shank_displacement
+    low, high = moved.min(), moved.max()
     cause = f"motion of {low:.3g} to {high:.3g} µm moves them beyond the ends of the probe"
     remedy = "border_mode 'force_extrapolate' keeps them"
     if not kept.any():

@@ -11,11 +11,27 @@ from driftviewer.errors import InputError
 from driftviewer.localize.base import LOCALIZERS, Localizer
 from driftviewer.localize.center_of_mass import CenterOfMass
 from driftviewer.localize.monopolar_triangulation import MonopolarTriangulation
+
+# methods are imported in the order in which they are shown
+# isort: split
+from driftviewer.localize.grid_convolution import GridConvolution
+from driftviewer.localize.peak_channel import PeakChannel
+from driftviewer.localize.weighted_centroid import WeightedCentroid
 from driftviewer.noise import Noise, measure_noise
 from driftviewer.recording.foreign import as_recording
 from driftviewer.recording.protocol import Recording, RecordingInfo
 
-__all__ = ["LOCALIZERS", "CenterOfMass", "Localizer", "MonopolarTriangulation", "localize_peaks", "localize_steps"]
+__all__ = [
+    "LOCALIZERS",
+    "CenterOfMass",
+    "GridConvolution",
+    "Localizer",
+    "MonopolarTriangulation",
+    "PeakChannel",
+    "WeightedCentroid",
+    "localize_peaks",
+    "localize_steps",
+]
 
 
 def localize_peaks(

@@ -1,16 +1,18 @@
 """The minimum of the monopole objective in a box, by a damped Newton method with analytic derivatives.
 
-With a_c the sizes divided by the largest, q_c = 1 / |(x, y, z) - contact c| and the best strength alpha = sum(a q) / sum(q^2):
+With a_c the sizes divided by the largest, q_c = 1 / |(x, y, z) - contact c| and the best permitted strength
+alpha = min(sum(a q) / sum(q^2), strongest):
 
-    J(x, y, z) = mean_c (a_c - alpha q_c)^2 - log(1 + 10 z) / 10000
+    J(x, y, z) = mean_c (a_c - alpha q_c)^2 - penalty log(1 + 10 z)
 
-Since alpha is the best one, J = (sum(a^2) - N^2 / D) / C - log(1 + 10 z) / 10000 with N = sum(a q), D = sum(q^2).
+The strength is eliminated: the minimum of J over the place is that over place and strength.
 """
 
 import numba
 import numpy as np
 
-PENALTY = 1e-4
+LOG_PENALTY = 1e-4
+"""Of the method of Boussard et al.; 0 gives plain least squares."""
 MAX_ITERATIONS = 200
 DECREASE_TOLERANCE = 1e-13
 """Converged when the step promises a smaller decrease of J, which is about 1e-3."""
@@ -18,7 +20,7 @@ DECREASE_TOLERANCE = 1e-13
 
 @numba.njit(nogil=True, cache=True)
 def derivatives(
-    size: np.ndarray, cx: np.ndarray, cy: np.ndarray, count: int, x: float, y: float, z: float
+    size: np.ndarray, cx: np.ndarray, cy: np.ndarray, count: int, penalty: float, strongest: float, x: float, y: float, z: float
 ) -> tuple[float, float, float, float, float, float, float, float, float, float]:
     """Return J, its gradient (x, y, z) and its Hessian (xx, xy, xz, yy, yz, zz)."""
     squares = n0 = n3 = n5 = nx3 = ny3 = nx5 = ny5 = nxx = nxy = nyy = 0.0
@@ -53,8 +55,9 @@ def derivatives(
         dxx += u * u * q6
         dxy += u * v * q6
         dyy += v * v * q6
-    # f = N / D is the best alpha, e_i = dN/di - f dD/di
-    f = n0 / d2
+    # N / D is the best alpha, e_i = dN/di - f dD/di its change with the place, times D; at its bound it does not change
+    f = min(n0 / d2, strongest)
+    changing = 2.0 / d2 if f < strongest else 0.0
     ndx, ndy, ndz = -nx3, -ny3, -z * n3
     ddx, ddy, ddz = -2.0 * dx4, -2.0 * dy4, -2.0 * z * d4
     ex, ey, ez = ndx - f * ddx, ndy - f * ddy, ndz - f * ddz
@@ -62,15 +65,15 @@ def derivatives(
     gx = -scale * f * (2.0 * ndx - f * ddx)
     gy = -scale * f * (2.0 * ndy - f * ddy)
     gz = -scale * f * (2.0 * ndz - f * ddz)
-    hxx = -scale * (2.0 * ex * ex / d2 + 2.0 * f * (3.0 * nxx - n3) - f * f * (8.0 * dxx - 2.0 * d4))
-    hyy = -scale * (2.0 * ey * ey / d2 + 2.0 * f * (3.0 * nyy - n3) - f * f * (8.0 * dyy - 2.0 * d4))
-    hxy = -scale * (2.0 * ex * ey / d2 + 6.0 * f * nxy - 8.0 * f * f * dxy)
-    hxz = -scale * (2.0 * ex * ez / d2 + z * (6.0 * f * nx5 - 8.0 * f * f * dx6))
-    hyz = -scale * (2.0 * ey * ez / d2 + z * (6.0 * f * ny5 - 8.0 * f * f * dy6))
-    hzz = -scale * (2.0 * ez * ez / d2 + 2.0 * f * (3.0 * z * z * n5 - n3) - f * f * (8.0 * z * z * d6 - 2.0 * d4))
+    hxx = -scale * (changing * ex * ex + 2.0 * f * (3.0 * nxx - n3) - f * f * (8.0 * dxx - 2.0 * d4))
+    hyy = -scale * (changing * ey * ey + 2.0 * f * (3.0 * nyy - n3) - f * f * (8.0 * dyy - 2.0 * d4))
+    hxy = -scale * (changing * ex * ey + 6.0 * f * nxy - 8.0 * f * f * dxy)
+    hxz = -scale * (changing * ex * ez + z * (6.0 * f * nx5 - 8.0 * f * f * dx6))
+    hyz = -scale * (changing * ey * ez + z * (6.0 * f * ny5 - 8.0 * f * f * dy6))
+    hzz = -scale * (changing * ez * ez + 2.0 * f * (3.0 * z * z * n5 - n3) - f * f * (8.0 * z * z * d6 - 2.0 * d4))
     slope = 10.0 / (1.0 + 10.0 * z)
-    value = scale * (squares - n0 * f) - PENALTY * np.log(1.0 + 10.0 * z)
-    return value, gx, gy, gz - PENALTY * slope, hxx, hxy, hxz, hyy, hyz, hzz + PENALTY * slope * slope
+    value = scale * (squares - 2.0 * f * n0 + f * f * d2) - penalty * np.log(1.0 + 10.0 * z)
+    return value, gx, gy, gz - penalty * slope, hxx, hxy, hxz, hyy, hyz, hzz + penalty * slope * slope
 
 
 @numba.njit(nogil=True, cache=True)
@@ -102,7 +105,16 @@ def _held(value: float, low: float, high: float, gradient: float) -> bool:
 
 @numba.njit(nogil=True, cache=True)
 def monopole_minimum(
-    size: np.ndarray, cx: np.ndarray, cy: np.ndarray, count: int, z_start: float, reach: float, z_low: float, z_high: float
+    size: np.ndarray,
+    cx: np.ndarray,
+    cy: np.ndarray,
+    count: int,
+    penalty: float,
+    strongest: float,
+    z_start: float,
+    reach: float,
+    z_low: float,
+    z_high: float,
 ) -> tuple[float, float, float, bool]:
     """Minimise J from (0, 0, z_start) with x, y within ±reach and z between its bounds.
 
@@ -110,6 +122,8 @@ def monopole_minimum(
     ----------
     size, cx, cy : (K,) float64
         Sizes divided by the largest, and contact positions relative to the start, µm; the first `count` are used.
+    penalty, strongest : float
+        Of J; an infinite `strongest` leaves the strength free.
 
     Returns
     -------
@@ -119,7 +133,7 @@ def monopole_minimum(
         Whether no further decrease is in sight.
     """
     x, y, z = 0.0, 0.0, min(max(z_start, z_low), z_high)
-    value, gx, gy, gz, hxx, hxy, hxz, hyy, hyz, hzz = derivatives(size, cx, cy, count, x, y, z)
+    value, gx, gy, gz, hxx, hxy, hxz, hyy, hyz, hzz = derivatives(size, cx, cy, count, penalty, strongest, x, y, z)
     damping = 0.0
     for _ in range(MAX_ITERATIONS):
         fx, fy, fz = _held(x, -reach, reach, gx), _held(y, -reach, reach, gy), _held(z, z_low, z_high, gz)
@@ -135,7 +149,7 @@ def monopole_minimum(
         if promised < DECREASE_TOLERANCE:
             return x, y, z, True
         tx, ty, tz = min(max(x + sx, -reach), reach), min(max(y + sy, -reach), reach), min(max(z + sz, z_low), z_high)
-        trial = derivatives(size, cx, cy, count, tx, ty, tz)
+        trial = derivatives(size, cx, cy, count, penalty, strongest, tx, ty, tz)
         if trial[0] < value:
             x, y, z = tx, ty, tz
             value, gx, gy, gz, hxx, hxy, hxz, hyy, hyz, hzz = trial

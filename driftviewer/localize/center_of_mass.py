@@ -8,7 +8,7 @@ import numpy as np
 
 from driftviewer.chunks import Chunk, Plan
 from driftviewer.data import LOCATION_DTYPE
-from driftviewer.localize.base import LOCALIZERS, Localizer
+from driftviewer.localize.base import LOCALIZERS, WaveformLocalizer
 from driftviewer.localize.waveforms import FEATURE, Feature, Neighbourhood
 from driftviewer.noise import Noise
 from driftviewer.params import Param
@@ -17,7 +17,7 @@ from driftviewer.recording.protocol import RecordingInfo
 
 @LOCALIZERS.register("center_of_mass")
 @dataclass(frozen=True, kw_only=True)
-class CenterOfMass(Localizer):
+class CenterOfMass(WaveformLocalizer):
     """Places a peak at the mean of the contacts around it, weighted by its size on each.
 
     Noise gives every contact some weight, which draws the place towards the middle of the neighbourhood and makes it depend

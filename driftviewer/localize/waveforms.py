@@ -8,7 +8,7 @@ import numpy as np
 
 from driftviewer.chunks import Chunk
 from driftviewer.geometry import neighbours
-from driftviewer.localize.base import Localizer
+from driftviewer.localize.base import WaveformLocalizer
 from driftviewer.noise import Noise
 from driftviewer.params import Param
 from driftviewer.recording.protocol import RecordingInfo
@@ -41,7 +41,7 @@ class Neighbourhood:
     after: int
 
     @classmethod
-    def of(cls, localizer: Localizer, info: RecordingInfo, noise: Noise) -> "Neighbourhood":
+    def of(cls, localizer: WaveformLocalizer, info: RecordingInfo, noise: Noise) -> "Neighbourhood":
         """Turn a localiser's µm and ms into indices and frames."""
         indices, counts = neighbours(info.channel_locations, localizer.radius_um, noise.usable)
         frames_per_ms = 1e-3 * info.sampling_frequency

@@ -7,17 +7,40 @@ import numpy as np
 from driftviewer.chunks import drain
 from driftviewer.data import Direction, Motion
 from driftviewer.errors import InputError
-from driftviewer.motion.base import ESTIMATORS, Activity, Estimator
+from driftviewer.motion.base import ESTIMATORS, Activity, Estimator, TraceEstimator
 from driftviewer.motion.decentralized import Decentralized
+from driftviewer.motion.dredge_ap import DredgeAp
+from driftviewer.motion.iterative_template import IterativeTemplate
+
+# methods are imported in the order in which they are shown
+# isort: split
+from driftviewer.motion.dredge_lfp import DredgeLfp
+from driftviewer.motion.maximum_likelihood import MaximumLikelihood
+from driftviewer.motion.whole import estimate_steps
 from driftviewer.recording.foreign import as_recording
 
-__all__ = ["ESTIMATORS", "Activity", "Decentralized", "Estimator", "correct_depths", "estimate_motion", "make_activity"]
+__all__ = [
+    "ESTIMATORS",
+    "Activity",
+    "Decentralized",
+    "DredgeAp",
+    "DredgeLfp",
+    "Estimator",
+    "IterativeTemplate",
+    "MaximumLikelihood",
+    "TraceEstimator",
+    "correct_depths",
+    "estimate_motion",
+    "estimate_steps",
+    "make_activity",
+    "peak_shanks",
+]
 
 
 def estimate_motion(
     recording: Any,
-    peaks: np.ndarray,
-    peak_locations: np.ndarray,
+    peaks: np.ndarray | None = None,
+    peak_locations: np.ndarray | None = None,
     method: str | Estimator = "decentralized",
     *,
     progress_bar: bool | None = None,
@@ -28,9 +51,9 @@ def estimate_motion(
     Parameters
     ----------
     recording : Recording
-        Ours or a SpikeInterface recording; gives the clock and the probe.
+        Ours or a SpikeInterface recording; gives the clock and the probe, and to methods for local field potentials the traces.
     peaks : (N,) PEAK_DTYPE
-        As from `detect_peaks`; any order.
+        As from `detect_peaks`; any order. Methods for local field potentials (``dredge_lfp``) need none.
     peak_locations : (N,) structured with fields x and y
         As from `localize_peaks`; peaks without a location (NaN) are left out.
     method : str or Estimator
@@ -48,10 +71,14 @@ def estimate_motion(
     Raises
     ------
     InputError
-        Peaks and locations differ in length, or a parameter is unknown or out of bounds.
+        Peaks and locations are missing or differ in length, or a parameter is unknown or out of bounds.
     """
     estimator: Estimator = ESTIMATORS.make(method, **params)
-    return drain(estimator.estimate(make_activity(recording, peaks, peak_locations, estimator.direction)), progress_bar)
+    if isinstance(estimator, TraceEstimator):
+        return drain(estimator.estimate_traces(as_recording(recording)), progress_bar)
+    if peaks is None or peak_locations is None:
+        raise InputError(f"{estimator.name} needs peaks and peak_locations; detect and localise them first.")
+    return drain(estimate_steps(estimator, make_activity(recording, peaks, peak_locations, estimator.direction)), progress_bar)
 
 
 def make_activity(recording: Any, peaks: np.ndarray, peak_locations: np.ndarray, direction: Direction = "y") -> Activity:
@@ -78,12 +105,30 @@ def make_activity(recording: Any, peaks: np.ndarray, peak_locations: np.ndarray,
     depths = np.asarray(peak_locations[direction], np.float64)
     order = np.argsort(frames, kind="stable")
     order = order[np.isfinite(depths[order])]
-    contacts = rec.info.channel_locations[:, "xy".index(direction)]
+    contacts, ids = rec.info.channel_locations[:, "xy".index(direction)], rec.info.shank_ids
+    several = len(np.unique(ids)) > 1
+    ranges = {int(shank): (float(contacts[ids == shank].min()), float(contacts[ids == shank].max())) for shank in np.unique(ids)}
     begin, end = (float(t) for t in rec.frames_to_times(np.array([0, rec.info.num_samples - 1])))
     return Activity(
         np.asarray(rec.frames_to_times(frames[order]), np.float64), depths[order], np.abs(peaks["amplitude"][order]).astype(np.float64),
         (begin, end + 1 / rec.info.sampling_frequency), (float(contacts.min()), float(contacts.max())), direction,
+        shanks=peak_shanks(rec, peaks)[order] if several else None, shank_ranges_um=ranges if several else {},
+        boundaries_s=tuple(map(float, rec.frames_to_times(np.array(rec.info.boundaries, np.int64)))),
     )  # fmt: skip
+
+
+def peak_shanks(recording: Any, peaks: np.ndarray) -> np.ndarray:
+    """Return the shank (N,) that each peak was detected on.
+
+    Raises
+    ------
+    InputError
+        A peak names a channel that the recording does not have.
+    """
+    shanks, channels = as_recording(recording).info.shank_ids, peaks["channel_index"]
+    if len(channels) and (channels.min() < 0 or channels.max() >= len(shanks)):
+        raise InputError(f"A peak on channel {int(channels.max())} does not fit a recording of {len(shanks)}; detect peaks on it.")
+    return np.asarray(shanks[channels], np.int64)
 
 
 def _joined_frames(peaks: np.ndarray, boundaries: tuple[int, ...], num_samples: int) -> np.ndarray:
@@ -98,6 +143,6 @@ def _joined_frames(peaks: np.ndarray, boundaries: tuple[int, ...], num_samples: 
     return frames
 
 
-def correct_depths(motion: Motion, times_s: np.ndarray, depths_um: np.ndarray) -> np.ndarray:
-    """Return the depths (N,), µm, at which peaks would have been seen had the tissue not moved."""
-    return np.asarray(np.asarray(depths_um, np.float64) - motion.displacement_at(times_s, depths_um))
+def correct_depths(motion: Motion, times_s: np.ndarray, depths_um: np.ndarray, shanks: np.ndarray | None = None) -> np.ndarray:
+    """Return the depths (N,), µm, at which peaks (on given shanks) would have been seen had the tissue not moved."""
+    return np.asarray(np.asarray(depths_um, np.float64) - motion.displacement_at(times_s, depths_um, shanks))

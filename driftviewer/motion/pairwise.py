@@ -3,13 +3,13 @@
 Pairs are kept in square blocks of time bins, one depth window at a time: never a (B, B, W) cube.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numba
 import numpy as np
 
-from driftviewer.motion.work import Work
+from driftviewer.motion.work import Work, share
 
 BLOCK = 64
 """Time bins along the side of a block."""
@@ -73,6 +73,7 @@ def cross_correlate(
     *,
     horizon: int = 0,
     threshold: float = 0.0,
+    first: int = 0,
 ) -> Work[Pairs]:
     """Compare time bins within one depth window; yield the share done, return the pairs.
 
@@ -90,6 +91,8 @@ def cross_correlate(
         Time bins farther apart than this are not compared; 0 compares all.
     threshold : float
         Correlations at or below it get weight 0.
+    first : int
+        Pairs of two earlier time bins than this need not be compared.
 
     Notes
     -----
@@ -97,7 +100,7 @@ def cross_correlate(
     variances included, so that the displacement from i to j is minus that from j to i. Peaks are refined by a parabola.
     """
     profiles = _Profiles(raster, window, max_lag)
-    blocks = list(_blocks(len(raster), horizon))
+    blocks = [block for block in _blocks(len(raster), horizon) if (block[1] + 1) * BLOCK > first]
     index = np.array(blocks, np.int64)
     shape = (len(blocks), BLOCK, BLOCK)
     pairs = Pairs(len(raster), index, np.zeros(shape, np.float32), np.zeros(shape, np.float32))
@@ -110,6 +113,39 @@ def cross_correlate(
         )  # fmt: skip
         yield (n + 1) / len(blocks)
     return pairs
+
+
+def compare_windows(
+    profiles: np.ndarray,
+    active: np.ndarray,
+    windows: np.ndarray,
+    max_lag: int,
+    bin_um: float,
+    *,
+    horizon: int = 0,
+    threshold: float = 0.0,
+    first: int = 0,
+) -> Work[Sequence[Pairs]]:
+    """Compare time bins in one depth window after the other; yield the share done, return the pairs of each.
+
+    Parameters
+    ----------
+    profiles : (B, D) float32
+        Activity, any scale.
+    active : (B, W) bool
+        Time bins without activity in a window are not compared in it.
+    windows : (W, D) float64
+        Weight of each depth in each window.
+    max_lag, bin_um, horizon, threshold, first
+        As for `cross_correlate`.
+    """
+    found = []
+    for w, window in enumerate(windows):
+        comparison = cross_correlate(
+            profiles * active[:, w, None], window, max_lag, bin_um, horizon=horizon, threshold=threshold, first=first
+        )  # fmt: skip
+        found.append((yield from share(comparison, w / len(windows), 1 / len(windows))))
+    return found
 
 
 def _blocks(num_bins: int, horizon: int) -> Iterator[tuple[int, int]]:
@@ -166,18 +202,22 @@ def _mean_products(left: np.ndarray, right: np.ndarray, scale: np.ndarray, out: 
         start = lags - 1 - k
         for first in range(0, depths, 32):
             last = min(first + 32, depths)
-            for i in range(size):
+            for i in range(0, size, 2):
                 d = first
                 while d + 4 <= last:
                     a, b, c, e = left[i, d], left[i, d + 1], left[i, d + 2], left[i, d + 3]
-                    if a != 0 or b != 0 or c != 0 or e != 0:
+                    m, n, p, q = left[i + 1, d], left[i + 1, d + 1], left[i + 1, d + 2], left[i + 1, d + 3]
+                    if a != 0 or b != 0 or c != 0 or e != 0 or m != 0 or n != 0 or p != 0 or q != 0:
                         r = start + d
                         for j in range(size):
-                            out[k, i, j] += a * right[r, j] + b * right[r + 1, j] + c * right[r + 2, j] + e * right[r + 3, j]
+                            v, w, x, y = right[r, j], right[r + 1, j], right[r + 2, j], right[r + 3, j]
+                            out[k, i, j] += a * v + b * w + c * x + e * y
+                            out[k, i + 1, j] += m * v + n * w + p * x + q * y
                     d += 4
                 while d < last:
                     for j in range(size):
                         out[k, i, j] += left[i, d] * right[start + d, j]
+                        out[k, i + 1, j] += left[i + 1, d] * right[start + d, j]
                     d += 1
         out[k] *= scale[k]
 

@@ -42,6 +42,35 @@ class Raster:
         return np.asarray(0.5 * (self.spatial_edges_um[:-1] + self.spatial_edges_um[1:]), np.float64)
 
 
+@dataclass(frozen=True, eq=False)
+class AmplitudeRaster:
+    """Activity in B time bins, D depth bins and A amplitude bins, as the n cells that hold peaks.
+
+    Parameters
+    ----------
+    starts : (B + 1,) int64
+        First cell of each time bin; the last entry is n.
+    depth, amplitude : (n,) int32
+        Bin of each cell.
+    values : (n,) float32
+        ``log2(1 + peaks)`` of each cell, as in Kilosort.
+    num_depths, num_amplitudes : int
+        D and A.
+    """
+
+    starts: np.ndarray
+    depth: np.ndarray
+    amplitude: np.ndarray
+    values: np.ndarray
+    num_depths: int
+    num_amplitudes: int
+
+    @property
+    def num_bins(self) -> int:
+        """Number of time bins."""
+        return self.starts.size - 1
+
+
 def temporal_edges(time_range_s: tuple[float, float], bin_s: float) -> np.ndarray:
     """Return the edges of the time bins that cover the recording; the last may reach past its end."""
     begin, end = time_range_s
@@ -95,6 +124,82 @@ def make_raster(
     if time_smooth_s > 0:
         values = gaussian_filter1d(values, time_smooth_s / bin_s, axis=0, mode="constant")
     return Raster(values, counts, times, depths)
+
+
+def make_amplitude_raster(
+    activity: Activity, bin_s: float, bin_um: float, num_amplitudes: int, *, margin_um: float = 0.0
+) -> AmplitudeRaster:
+    """Bin peaks by time, depth and the logarithm of their amplitude; memory grows with the peaks only.
+
+    Parameters
+    ----------
+    activity : Activity
+        Peaks outside the bins are left out.
+    bin_s, bin_um, margin_um : float
+        As for `make_raster`.
+    num_amplitudes : int
+        Amplitude bins, of equal width in the logarithm between the 1st and the 99th percentile; the rest falls into the outer bins.
+    """
+    times, depths = temporal_edges(activity.time_range_s, bin_s), spatial_edges(activity.depth_range_um, bin_um, margin_um)
+    starts = np.zeros(times.size, np.int64)
+    cells = np.empty((2, activity.times_s.size), np.int32)
+    counts = np.zeros(activity.times_s.size, np.float32)
+    shape = (depths.size - 1, num_amplitudes)
+    amplitudes = amplitude_bins(activity.amplitudes, num_amplitudes)
+    last = _collect_cells(
+        activity.times_s, activity.depths_um, amplitudes, times[0], bin_s, depths[0], bin_um, shape, starts, cells, counts
+    )
+    return AmplitudeRaster(starts, cells[0, :last], cells[1, :last], np.log2(1 + counts[:last]), *shape)
+
+
+def amplitude_bins(amplitudes: np.ndarray, count: int) -> np.ndarray:
+    """Sort absolute amplitudes (N,) into bins of equal width in their logarithm; (N,) uint8."""
+    some = amplitudes[:: max(1, amplitudes.size // 1_000_000)]
+    low, high = np.log(np.maximum(np.percentile(some, [1, 99]), 1e-12)) if some.size else (0.0, 1.0)
+    out = np.empty(amplitudes.size, np.uint8)
+    _bin_logarithms(amplitudes, float(low), count / max(float(high - low), 1e-9), count, out)
+    return out
+
+
+@numba.njit(nogil=True, cache=True)
+def _bin_logarithms(amplitudes: np.ndarray, low: float, scale: float, count: int, out: np.ndarray) -> None:
+    for n in range(amplitudes.size):
+        place = (np.log(max(amplitudes[n], 1e-12)) - low) * scale
+        out[n] = int(min(max(place, 0.0), count - 1.0))
+
+
+@numba.njit(nogil=True, cache=True)
+def _collect_cells(
+    times: np.ndarray,
+    depths: np.ndarray,
+    amplitudes: np.ndarray,
+    time_origin: float,
+    bin_s: float,
+    depth_origin: float,
+    bin_um: float,
+    shape: tuple[int, int],
+    starts: np.ndarray,
+    cells: np.ndarray,
+    counts: np.ndarray,
+) -> int:
+    """Write the cells of ascending peaks, one time bin after the other, and how many peaks each holds; return their number."""
+    bins, used, current = starts.size - 1, 0, 0
+    place = np.full(shape, -1, np.int64)
+    for n in range(times.size):
+        t, d = (times[n] - time_origin) / bin_s, (depths[n] - depth_origin) / bin_um
+        if t < 0 or d < 0 or t > bins or d > shape[0]:
+            continue
+        i, j, a = min(int(t), bins - 1), min(int(d), shape[0] - 1), amplitudes[n]
+        while current < i:
+            current += 1
+            starts[current] = used
+        if place[j, a] < starts[current]:
+            place[j, a] = used
+            cells[0, used], cells[1, used], counts[used] = j, a, 0.0
+            used += 1
+        counts[place[j, a]] += 1.0
+    starts[current + 1 :] = used
+    return used
 
 
 @numba.njit(nogil=True, cache=True)

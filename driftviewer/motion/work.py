@@ -31,3 +31,24 @@ def as_steps(work: Work[R], step: str) -> Steps[R]:
             result: R = stop.value
             return result
         yield Progress(step, done, 1.0)
+
+
+def portion(steps: Steps[R], begin: float, length: float) -> Steps[R]:
+    """Report the progress of a part as that of the whole, of which it is the stretch from `begin`, each from 0 to 1."""
+    while True:
+        try:
+            progress = next(steps)
+        except StopIteration as stop:
+            result: R = stop.value
+            return result
+        yield Progress(progress.step, begin + length * progress.done / progress.total, 1.0)
+
+
+def result_of(work: Work[R]) -> R:
+    """Run a computation to its end; for short ones."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as stop:
+            result: R = stop.value
+            return result

@@ -227,7 +227,8 @@ class Cockpit(QObject):
         run = self.layers.shown_run
         if run is not None:
             # no minus before zero
-            text += f"   shift = {round(float(run.motion.displacement_at(time, depth)), 1) + 0.0:+.1f} µm"
+            mean = " (mean of the shanks)" if run.motion.shank_ids is not None else ""
+            text += f"   shift = {round(float(run.motion.displacement_at(time, depth)), 1) + 0.0:+.1f} µm{mean}"
         self._text = text
         if self.frame is not None:
             self.frame.readout.say(text)

@@ -15,12 +15,12 @@ from driftviewer.correct import run_steps
 from driftviewer.data import Direction, Motion
 from driftviewer.errors import InputError
 from driftviewer.from_peaks import peaks_steps
-from driftviewer.motion import make_activity
+from driftviewer.motion import TraceEstimator, estimate_steps, make_activity
 from driftviewer.noise import measure_noise
 from driftviewer.plugin.forecast import Forecast
 from driftviewer.preprocess.chain import default_chain, preprocess
-from driftviewer.presets import preset_names
-from driftviewer.quality import score_raster
+from driftviewer.presets import load_preset, preset_names
+from driftviewer.quality import score_raster, score_steps
 from driftviewer.raster import PeakRaster
 from driftviewer.recording.phy_folder import SortedPeaks
 from driftviewer.recording.protocol import Recording
@@ -50,7 +50,7 @@ class Controller:
 
     def __init__(self, session: Session, display: Display, job: Job) -> None:
         self.session, self.display, self.job = session, display, job
-        self.forecast = Forecast(session, job)
+        self.forecast = Forecast(session, job, self.peaks_at_hand)
         self._made = 0
         self._peaks_of: Recording | None = None
         self._sorted: SortedPeaks | None = None
@@ -83,6 +83,9 @@ class Controller:
             return
         if not 0 <= self.display.shown_run < len(self.session.runs):
             self.display.shown_run = len(self.session.runs) - 1
+        if not self.session.runs[self.display.shown_run].has_estimate:
+            self.session.notice = "This run gave no estimate, so that there is nothing to correct."
+            return
         if self.session.runs[self.display.shown_run].motion.direction != "y":
             self.session.notice = "This run's motion is across the probe, which the raster of depths does not show."
             return
@@ -174,7 +177,7 @@ class Controller:
 
     def _running(self) -> "Steps[tuple[Run, PeakRaster]]":
         session = self.session
-        pipeline, recording, raster = session.pipeline, session.recording, session.raster
+        pipeline, recording, raster, label = session.pipeline, session.recording, session.raster, self._label()
         if recording is None:
             assert self._sorted is not None
             info = yield from peaks_steps(self._sorted, pipeline, None, session.preset)
@@ -184,34 +187,37 @@ class Controller:
                 info = yield from _estimate_again(recording, earlier, pipeline)
             else:
                 info = yield from run_steps(recording, pipeline, Work(progress_bar=False), None, session.preset)
-            if earlier is None or raster is None:
+            # an estimate from traces has no peaks to show
+            if raster is None or (earlier is None and len(info.peaks)):
                 yield Progress("raster", 0, 1)
                 raster = raster_of(recording, info)
         assert raster is not None
-        yield Progress("score", 0, 1)
-        verdict = score_raster(raster, info.motion).verdict
+        verdict = (yield from score_steps(raster, info.motion)).verdict
         self._made += 1
-        name = f"{self._made} · {self._label()}"
+        name = f"{self._made} · {label}"
         color = COLORS[sum(run.color in COLORS for run in session.runs) % len(COLORS)]
-        self._peaks_of = recording
+        if len(info.peaks):
+            self._peaks_of = recording
         return Run(name, info.motion, color, pipeline, info, verdict=verdict), raster
 
     def _label(self) -> str:
-        session = self.session
-        return session.preset if session.preset in preset_names() else str(session.pipeline.estimate.name)
+        """Return the preset's name, or that of the estimator where it is not the preset's."""
+        preset, estimator = self.session.preset, str(self.session.pipeline.estimate.name)
+        return preset if preset in preset_names() and load_preset(preset).estimate.name == estimator else estimator
+
+    def peaks_at_hand(self) -> bool:
+        """Whether the next run would use the peaks of an earlier one."""
+        return self.session.recording is not None and self._reusable(self.session.recording) is not None
 
     def _reusable(self, recording: Recording) -> MotionInfo | None:
         """Return the last result whose peaks the pipeline would find again, so that the recording need not be read."""
-        if self._peaks_of is not recording or not self.session.runs:
+        pipeline = self.session.pipeline
+        if self._peaks_of is not recording or isinstance(pipeline.estimate, TraceEstimator):
             return None
-        last = next((run for run in reversed(self.session.runs) if run.info is not None and run.pipeline is not None), None)
-        if (
-            last is None
-            or last.pipeline is None
-            or self.session.pipeline.first_difference(last.pipeline) in ("detect", "select", "localize")
-        ):
-            return None
-        return last.info
+        for run in reversed(self.session.runs):
+            if run.info is not None and run.pipeline is not None and len(run.info.peaks):
+                return run.info if pipeline.first_difference(run.pipeline) not in ("detect", "select", "localize") else None
+        return None
 
 
 @dataclass(frozen=True, eq=False)
@@ -253,15 +259,16 @@ def _result_folder(path: Path) -> Opened:
     values = (places[info.motion.direction], places["x"], info.peaks["amplitude"])
     depths, x, amplitudes = (np.asarray(column, np.float64)[order] for column in values)
     nowhere = np.empty((0, 2)), np.empty(0, np.int64)
-    peaks = SortedPeaks(times[order], depths, x, amplitudes, rate, *nowhere, path.name, info.notes)
-    raster = PeakRaster(peaks.times_s, peaks.depths_um, peaks.amplitudes)
+    shanks = None if info.shanks is None else info.shanks[order]
+    peaks = SortedPeaks(times[order], depths, x, amplitudes, rate, *nowhere, path.name, info.notes, peak_shanks=shanks)
+    raster = PeakRaster(peaks.times_s, peaks.depths_um, peaks.amplitudes, shanks)
     return Opened(peaks=peaks, raster=raster, motions=((path.name, info.motion, info),), notice=sentences(info.notes))
 
 
 def _estimate_again(recording: Recording, earlier: MotionInfo, pipeline: Any) -> Steps[MotionInfo]:
     began = time.perf_counter()
     direction: Direction = getattr(pipeline.estimate, "direction", "y")
-    motion = yield from pipeline.estimate.estimate(make_activity(recording, earlier.peaks, earlier.peak_locations, direction))
+    motion = yield from estimate_steps(pipeline.estimate, make_activity(recording, earlier.peaks, earlier.peak_locations, direction))
     times = {"estimate_motion": round(time.perf_counter() - began, 6)}
     parameters = {
         **earlier.parameters,
@@ -275,4 +282,4 @@ def _estimate_again(recording: Recording, earlier: MotionInfo, pipeline: Any) ->
 def raster_of(recording: Recording, info: MotionInfo) -> PeakRaster:
     """Return the raster of a run's peaks on the recording's clock."""
     times = recording.frames_to_times(info.peaks["sample_index"])
-    return PeakRaster(times, info.peak_locations[info.motion.direction], info.peaks["amplitude"])
+    return PeakRaster(times, info.peak_locations[info.motion.direction], info.peaks["amplitude"], info.shanks)

@@ -3,14 +3,13 @@
 import logging
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from driftviewer.chunks import Job as Work
-from driftviewer.chunks import chunks_of, map_chunks
-from driftviewer.correct import fuse
 from driftviewer.errors import InputError
-from driftviewer.noise import measure_noise
+from driftviewer.motion import TraceEstimator
 from driftviewer.pipeline import Pipeline
+from driftviewer.plugin.trial import BYTES_PER_PEAK, Search, try_estimate, try_search, try_traces
 from driftviewer.recording.protocol import Recording
 from driftviewer.state.job import Job
 from driftviewer.state.session import Session
@@ -20,27 +19,26 @@ log = logging.getLogger(__name__)
 REST_S = 0.6
 """A parameter must rest so long before a trial begins."""
 
-BYTES_PER_PEAK = 32 + 16 + 16
-COPIES = 6
-"""Float32 copies of a chunk that preprocessing, detection and localisation hold at once."""
-
 
 @dataclass(frozen=True)
-class Trial:
-    """What detection and localisation took, per second of recording."""
+class Cost:
+    """What a run takes: seconds in all, peaks to be found (none where it reads the traces only), bytes of memory."""
 
-    seconds_per_s: float
-    peaks_per_s: float
-    chunk_bytes: float
+    seconds: float
+    peaks: float = 0.0
+    memory: float = 0.0
 
-    def sentence(self, duration_s: float) -> str:
-        """Return the forecast for a whole recording, in words."""
-        seconds = max(1.0, duration_s * self.seconds_per_s)
-        peaks = duration_s * self.peaks_per_s
-        megabytes = (peaks * BYTES_PER_PEAK + self.chunk_bytes) / 1e6
+    def sentence(self) -> str:
+        """Return the forecast in words."""
+        seconds, megabytes = max(1.0, self.seconds), self.memory / 1e6
         time_text = f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+        if not self.peaks:
+            return f"About {time_text} to estimate the motion from the traces, without peaks (from a trial on a part of them)."
         memory = f"{megabytes:.0f} MB" if megabytes < 1000 else f"{megabytes / 1000:.1f} GB"
-        return f"About {time_text} and {memory} to find some {_rounded(peaks)} peaks (from a trial on a part of it), then the estimate."
+        return f"About {time_text} and {memory} to find some {_rounded(self.peaks)} peaks and estimate (from a trial on a part of it)."
+
+
+AT_HAND = "The peaks of the last run are used again: only the estimate is made anew."
 
 
 def _rounded(number: float) -> str:
@@ -55,16 +53,20 @@ class Forecast:
     ----------
     session, job : Session, Job
         What is to be run, and what runs.
+    at_hand : callable
+        Tells whether the peaks of an earlier run will be used again.
     """
 
-    def __init__(self, session: Session, job: Job) -> None:
-        self.session, self.job = session, job
+    def __init__(self, session: Session, job: Job, at_hand: Callable[[], bool] = lambda: False) -> None:
+        self.session, self.job, self.at_hand = session, job, at_hand
         self._wanted = threading.Event()
         self._stop = False
         self._serial = 0
+        self._searched: tuple[tuple[object, ...], Search] | None = None
         self._thread: threading.Thread | None = None
         session.events.recording.connect(self.request)
         session.events.pipeline.connect(self.request)
+        session.events.runs.connect(self.request)
         job.events.status.connect(self.request)
 
     def request(self) -> None:
@@ -84,7 +86,8 @@ class Forecast:
         self._stop = True
         self._serial += 1
         self._wanted.set()
-        for signal in (self.session.events.recording, self.session.events.pipeline, self.job.events.status):
+        events = self.session.events
+        for signal in (events.recording, events.pipeline, events.runs, self.job.events.status):
             signal.disconnect(self.request, missing_ok=True)
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(2.0)
@@ -100,42 +103,37 @@ class Forecast:
             if serial != self._serial or self._stop:
                 self._wanted.set()
                 continue
-            key = (recording, pipeline.detect, pipeline.localize)
+            key = (recording, pipeline, self.at_hand())
             if recording is None or self.job.running or key == tried:
                 continue
             try:
-                trial = self._try(recording, pipeline, serial)
+                sentence = AT_HAND if key[2] else self._try(recording, pipeline, lambda serial=serial: serial == self._serial)
             except (InputError, MemoryError, OSError) as error:
                 log.info("no forecast: %s", error)
-                tried = key
+                session.forecast, tried = "", key
                 continue
             except RuntimeError:
                 # the interpreter ends: nothing can be started any more
                 if self._stop or not threading.main_thread().is_alive():
                     return
                 raise
-            if trial is not None and serial == self._serial and session.recording is recording:
-                session.forecast, tried = trial.sentence(recording.info.duration_s), key
+            if sentence and serial == self._serial and session.recording is recording:
+                session.forecast, tried = sentence, key
 
-    def _try(self, recording: Recording, pipeline: Pipeline, serial: int) -> Trial | None:
-        """Detect and localise a chunk a worker, twice at different places; the first time compiles. None if called off."""
-        info = recording.info
-        noise = measure_noise(recording, num_chunks=3, chunk_ms=100.0)
-        plan = fuse(pipeline.detect.plan(info, noise), pipeline.localize.plan(info, noise))
-        work = Work(progress_bar=False)
-        frames = max(1, min(work.chunk_frames(info.sampling_frequency), info.num_samples))
-        every = list(chunks_of(info.num_samples, frames, plan.margin))
-        chunks, peaks, took = every, 0, 0.0
-        # not the same place twice: what was just read is quicker to read again
-        for place in (1 / 3, 2 / 3):
-            first = int(place * max(0, len(every) - work.workers))
-            chunks = every[first : first + work.workers]
-            began, peaks = time.perf_counter(), 0
-            for _, (found, _) in map_chunks(recording, plan, work, chunks=chunks):
-                peaks += len(found)
-                if serial != self._serial:
-                    return None
-            took = time.perf_counter() - began
-        covered = sum(chunk.end - chunk.start for chunk in chunks) / info.sampling_frequency
-        chunk_bytes = 2.0 * work.workers * frames * info.num_channels * 4 * COPIES
-        return Trial(took / covered, peaks / covered, chunk_bytes)
+    def _try(self, recording: Recording, pipeline: Pipeline, wanted: Callable[[], bool]) -> str:
+        """Return the forecast; empty if no longer wanted."""
+        if isinstance(pipeline.estimate, TraceEstimator):
+            seconds = try_traces(recording, pipeline.estimate, wanted)
+            return "" if seconds is None else Cost(seconds).sentence()
+        key = (recording, pipeline.detect, pipeline.localize)
+        if self._searched is None or self._searched[0] != key:
+            self._searched = None
+            search = try_search(recording, pipeline, wanted)
+            if search is None:
+                return ""
+            self._searched = key, search
+        search = self._searched[1]
+        estimate = try_estimate(recording, pipeline.estimate, search, wanted)
+        if estimate is None:
+            return ""
+        return Cost(search.seconds + estimate, search.peaks, search.peaks * BYTES_PER_PEAK + search.work_bytes).sentence()

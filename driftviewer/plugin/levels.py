@@ -25,6 +25,8 @@ UNITS_AND_LABELS: dict[str, Any] = {"units": ("µm", "µm"), "axis_labels": ("de
 STEP = math.sqrt(2.0)
 TILE = (1024, 256)
 KEPT_TILES = 48
+INSTANT_S = 1e-5
+"""Values of a motion closer in time than this are those on both sides of a boundary between files."""
 
 
 @dataclass(frozen=True)
@@ -220,7 +222,7 @@ def placement(grid: Grid) -> dict[str, Any]:
 
 
 def motion_segments(motion: Motion, um_per_s: float, window: tuple[float, float] | None = None, vertices: int = 1500) -> np.ndarray:
-    """Return a line for each of some depth windows, at the window's depth plus its displacement, as vectors for napari.
+    """Return a line for each of some depth windows (of each shank, see `shank_segments`), at the window's depth plus its displacement.
 
     Parameters
     ----------
@@ -236,8 +238,19 @@ def motion_segments(motion: Motion, um_per_s: float, window: tuple[float, float]
     Returns
     -------
     (N, 2, 2) float64
-        Start and extent of each piece, world coordinates (depth, stretched time).
+        Start and extent of each piece, as napari's vectors, in world coordinates (depth, stretched time).
     """
+    return np.concatenate(shank_segments(motion, um_per_s, window, vertices))
+
+
+def shank_segments(motion: Motion, um_per_s: float, window: tuple[float, float] | None = None, vertices: int = 1500) -> list[np.ndarray]:
+    """Return the pieces (N, 2, 2) of the lines of each shank that has its own motion, or of the one motion (see `motion_segments`)."""
+    if motion.shank_ids is None:
+        return [_segments(motion, um_per_s, window, vertices)]
+    return [_segments(motion.for_shank(shank), um_per_s, window, vertices) for shank in motion.shank_ids]
+
+
+def _segments(motion: Motion, um_per_s: float, window: tuple[float, float] | None, vertices: int) -> np.ndarray:
     times, lines = motion.temporal_bins_s, motion.displacement
     if window is not None:
         first = max(0, int(np.searchsorted(times, window[0])) - 1)
@@ -251,7 +264,9 @@ def motion_segments(motion: Motion, um_per_s: float, window: tuple[float, float]
         centre, line = motion.spatial_bins_um[index], lines[:, index]
         kept = _extremes(line, vertices)
         points = np.column_stack((centre + line[kept], times[kept] * um_per_s))
-        pieces.append(np.stack((points[:-1], np.diff(points, axis=0)), axis=1))
+        # where one file ends and the next begins, nothing moved from the one value to the other
+        lasting = np.diff(times[kept]) > INSTANT_S
+        pieces.append(np.stack((points[:-1], np.diff(points, axis=0)), axis=1)[lasting])
     return np.concatenate(pieces) if pieces else np.empty((0, 2, 2))
 
 

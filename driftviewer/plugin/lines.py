@@ -5,15 +5,16 @@ from typing import Any
 
 import numpy as np
 from napari.layers import Layer, Vectors
+from napari.utils.colormaps.standardize_color import transform_color
 from qtpy.QtCore import QObject
 
 from driftviewer.data import Motion
 from driftviewer.plugin.canvas import View
-from driftviewer.plugin.levels import UNITS_AND_LABELS, Extent, boundary_segments, motion_segments
+from driftviewer.plugin.levels import UNITS_AND_LABELS, Extent, boundary_segments, shank_segments
 from driftviewer.state.display import Display, drawn_windows
 from driftviewer.state.session import Run, Session
 from driftviewer.widgets.links import later
-from driftviewer.widgets.style import DARK, Theme
+from driftviewer.widgets.style import DARK, Theme, shades
 
 REST_MS = 150
 LINE_PX = 1.4
@@ -61,7 +62,7 @@ class MotionLines(QObject):
             self._remove(self.by_run[name])
             del self.by_run[name]
         for run in runs.values():
-            if run.name not in self.by_run and run.visible:
+            if run.name not in self.by_run and run.visible and run.has_estimate:
                 self._add(run)
         self._own_change = True
         for name, layer in self.by_run.items():
@@ -91,16 +92,20 @@ class MotionLines(QObject):
     def follow(self) -> None:
         """Follow the camera: as many vertices and as wide as can be seen."""
         for layer in self.by_run.values():
-            segments = self._segments(layer.metadata["motion"])
+            shanks = self._segments(layer.metadata["motion"])
+            segments = np.concatenate(shanks)
             if len(segments) and not np.array_equal(segments, layer.data):
                 layer.data = segments
+                self._shade(layer, shanks)
         for layer in self.layers:
             if abs(layer.edge_width / self._width() - 1) > 0.1:
                 layer.edge_width = self._width()
 
     def set_theme(self, theme: Theme) -> None:
-        """Boundaries are drawn in the colour of text."""
+        """Boundaries are drawn in the colour of text, shanks in shades that are seen on the canvas."""
         self.theme = theme
+        for layer in self.by_run.values():
+            self._shade(layer, self._segments(layer.metadata["motion"]))
         if self.boundaries is not None:
             self.boundaries.edge_color = theme.text
 
@@ -121,12 +126,20 @@ class MotionLines(QObject):
         self.viewer, self.by_run, self.boundaries = None, {}, None
 
     def _add(self, run: Run) -> None:
+        shanks = self._segments(run.motion)
         layer = self._vectors(
-            self._segments(run.motion), name=run.name, edge_color=run.color, opacity=OPACITY, metadata={"motion": run.motion},
-            visible=not self.display.corrected,
+            np.concatenate(shanks), name=run.name, edge_color=run.color, opacity=OPACITY,
+            metadata={"motion": run.motion, "color": run.color}, visible=not self.display.corrected,
         )  # fmt: skip
+        self._shade(layer, shanks)
         layer.events.visible.connect(self._seen)
         self.by_run[run.name] = layer
+
+    def _shade(self, layer: Vectors, shanks: list[np.ndarray]) -> None:
+        """Give the lines of each shank a shade of the run's color."""
+        if len(shanks) > 1 and sum(map(len, shanks)) == len(layer.data):
+            colors = [transform_color(shade) for shade in shades(layer.metadata["color"], len(shanks), self.theme)]
+            layer.edge_color = np.concatenate([np.repeat(color, len(pieces), axis=0) for color, pieces in zip(colors, shanks, strict=True)])
 
     def _vectors(self, segments: np.ndarray, **options: Any) -> Vectors:
         """Put lines on top; the layer whose controls are shown stays the same."""
@@ -142,11 +155,13 @@ class MotionLines(QObject):
             self.viewer.layers.remove(layer)
         self._own_change = False
 
-    def _segments(self, motion: Motion) -> np.ndarray:
+    def _segments(self, motion: Motion) -> list[np.ndarray]:
+        """Return the pieces of the lines of each shank."""
         width = self.viewer.canvas.size[1]
         low, high = self.view.time_at(-0.5 * width, width), self.view.time_at(1.5 * width, width)
-        vertices = min(1500, VERTICES // max(1, len(drawn_windows(len(motion.spatial_bins_um)))))
-        return motion_segments(motion, self.display.um_per_s, (low, high), max(50, vertices))
+        lines = len(drawn_windows(len(motion.spatial_bins_um))) * (1 if motion.shank_ids is None else len(motion.shank_ids))
+        vertices = min(1500, VERTICES // max(1, lines))
+        return shank_segments(motion, self.display.um_per_s, (low, high), max(50, vertices))
 
     def _width(self) -> float:
         return LINE_PX / max(self.view.px_per_um, 1e-9)

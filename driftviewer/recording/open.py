@@ -74,10 +74,16 @@ def _file_reader(path: Path) -> Reader | None:
     if suffix == ".meta" or (suffix == ".bin" and path.with_suffix(".meta").is_file()):
         return _spikeglx
     if suffix == ".json" or (suffix in DATA_SUFFIXES and sidecar_of(path) is not None):
-        return lambda path, stream: open_binary(path)
+        return _flat
     if suffix == ".bin" and path.stem.endswith((".ap", ".lf")):
         return _spikeglx
-    return (lambda path, stream: open_binary(path)) if suffix in DATA_SUFFIXES else None
+    return _flat if suffix in DATA_SUFFIXES else None
+
+
+def _flat(path: Path, stream: str | None) -> Recording:
+    if stream is not None:
+        raise InputError(f"{path} is one flat file, in which there is no stream {stream!r} to choose; leave the stream out.")
+    return open_binary(path)
 
 
 def _folder_reader(path: Path) -> Reader | None:

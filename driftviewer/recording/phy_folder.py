@@ -43,6 +43,8 @@ class SortedPeaks:
         What the user should know.
     motion : Motion, optional
         Kilosort's own estimate.
+    peak_shanks : (N,) int64, optional
+        Shank of each spike, where it is known and there are several.
     """
 
     times_s: np.ndarray
@@ -55,6 +57,7 @@ class SortedPeaks:
     name: str
     notes: tuple[str, ...] = ()
     motion: Motion | None = None
+    peak_shanks: np.ndarray | None = None
 
 
 def read_params(folder: Path) -> dict[str, Any]:

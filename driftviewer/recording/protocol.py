@@ -2,11 +2,13 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from driftviewer.errors import InputError
+from driftviewer.optional import need
 
 HIGHEST_RATE_HZ = 1e6
 LONGEST_PROBE_UM = 1e5
@@ -194,6 +196,40 @@ class Recording(ABC):
         """Return the nearest frame indices of times, s, on the recording's own clock."""
         return np.rint((np.asarray(times_s) - self.info.t_start) * self.info.sampling_frequency).astype(np.int64)
 
+    def get_probe(self) -> Any:
+        """Return the contacts as a `probeinterface.Probe`, wired in the order of the channels and named like them."""
+        from driftviewer.recording.probes import make_probe
+
+        return make_probe(self.info)
+
+    def set_probe(self, probe: Any) -> "Recording":
+        """Return the recording with the contacts of a probeinterface `Probe`, `ProbeGroup` or its dictionary.
+
+        Channels are taken in the order of the probe's wiring (`device_channel_indices`); those that no contact is wired to are
+        left out. They take the names of the contacts, where the probe names them.
+
+        Raises
+        ------
+        InputError
+            Not a probe, or its wiring does not fit the channels of this recording.
+        """
+        from driftviewer.recording.probes import with_probe
+
+        return with_probe(self, probe)
+
+    def to_spikeinterface(self) -> Any:
+        """Return this recording as a lazy SpikeInterface recording, for their functions and for `run_sorter`.
+
+        Raises
+        ------
+        InputError
+            SpikeInterface is not installed.
+        """
+        need("spikeinterface.core")
+        from driftviewer.recording.to_spikeinterface import as_spikeinterface
+
+        return as_spikeinterface(self)
+
     def __repr__(self) -> str:
         info = self.info
         return (
@@ -216,3 +252,14 @@ class DerivedRecording(Recording):
     def times_to_frames(self, times_s: Any) -> np.ndarray:
         """Return frames on the parent's clock."""
         return self.parent.times_to_frames(times_s)
+
+
+def origins(recording: Recording) -> list[Recording]:
+    """Return the recordings that one is computed or joined from, those that are neither themselves."""
+    behind = [recording.parent] if isinstance(recording, DerivedRecording) else getattr(recording, "parts", ())
+    return [origin for one in behind for origin in origins(one)] or [recording]
+
+
+def files_behind(recording: Recording) -> set[Path]:
+    """Return the files that a recording is read from in the end."""
+    return {Path(one.info.source).resolve() for one in origins(recording) if one.info.source}

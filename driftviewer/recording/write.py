@@ -15,7 +15,7 @@ from driftviewer.errors import InputError
 from driftviewer.journal import cannot_write, save_json, write_atomic
 from driftviewer.recording.foreign import as_recording
 from driftviewer.recording.probes import probe_to_dict
-from driftviewer.recording.protocol import DerivedRecording, Recording, RecordingInfo
+from driftviewer.recording.protocol import Recording, RecordingInfo, files_behind
 from driftviewer.recording.sidecar import DATA_SUFFIXES
 
 _LIMIT = 32767
@@ -200,13 +200,6 @@ def _write_chunks(file: BinaryIO, recording: Recording, stored: _Stored, job: Jo
     return clipped, bad
 
 
-def _files_behind(recording: Recording) -> set[Path]:
-    """Return the files that a recording, or any that it is computed or joined from, is read from."""
-    own = {Path(recording.info.source).resolve()} if recording.info.source else set()
-    behind = [recording.parent] if isinstance(recording, DerivedRecording) else getattr(recording, "parts", ())
-    return own.union(*map(_files_behind, behind))
-
-
 def _refuse_sidecar_of_another(path: Path) -> None:
     for suffix in DATA_SUFFIXES:
         other = path.with_suffix(suffix)
@@ -217,7 +210,7 @@ def _refuse_sidecar_of_another(path: Path) -> None:
 @contextmanager
 def _replacing(path: Path, recording: Recording, columns: int) -> Iterator[BinaryIO]:
     """Open a temporary file that takes the place of `path` when the block ends without an error."""
-    if path.exists() and path.resolve() in _files_behind(recording):
+    if path.exists() and path.resolve() in files_behind(recording):
         raise InputError(f"{path} is the file that the recording is read from; choose another name.")
     # One fixed name, so that what a killed run left behind is overwritten by the next.
     temporary = path.with_name(f".{path.name}.part")

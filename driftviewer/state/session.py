@@ -32,7 +32,14 @@ class Run:
     @property
     def max_displacement_um(self) -> float:
         """Largest displacement from the reference, either way, µm."""
-        return float(np.abs(self.motion.displacement).max())
+        motion = self.motion
+        return float(np.abs(motion.displacement if motion.shank_displacement is None else motion.shank_displacement).max())
+
+    @property
+    def has_estimate(self) -> bool:
+        """Whether there was evidence for a motion; where there was none, it is zero for want of a better value."""
+        confidence = self.motion.confidence
+        return confidence is None or bool(confidence.any())
 
     @property
     def run_time_s(self) -> float:

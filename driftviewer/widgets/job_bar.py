@@ -6,7 +6,7 @@ from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
 from driftviewer.state.job import Job
-from driftviewer.widgets.labels import ElidedLabel, wrapped
+from driftviewer.widgets.labels import ElidedLabel, FittedLabel
 from driftviewer.widgets.links import link
 from driftviewer.widgets.style import DARK, Theme, error_sheet
 
@@ -47,7 +47,7 @@ class JobBar(QWidget):
         self.cancel_button = QPushButton("Cancel")
         self.cancel_button.setToolTip("End what is running; results already saved are kept")
         self.cancel_button.clicked.connect(self._cancel)
-        self.error = wrapped()
+        self.error = FittedLabel()
         self.dismiss = QToolButton()
         self.dismiss.setText("✕")
         self.dismiss.setToolTip("Dismiss")

@@ -16,7 +16,7 @@ from driftviewer.state.session import Run, Session, differences, sentences
 from driftviewer.widgets.fold import Fold
 from driftviewer.widgets.form import MethodForm
 from driftviewer.widgets.job_bar import duration_text
-from driftviewer.widgets.labels import wrapped
+from driftviewer.widgets.labels import ScrolledText, wrapped
 from driftviewer.widgets.links import guard_wheel, link
 from driftviewer.widgets.style import DARK, Theme, hint_sheet, note_sheet
 
@@ -27,6 +27,10 @@ TITLES = {
     "estimate": ("Estimate", "How motion is inferred from where peaks are seen"),
     "interpolate": ("Interpolate", "How the traces are moved back"),
 }
+
+NO_ESTIMATE = "no estimate: "
+NOTES_PX = 130
+"""Notes of a run on many shanks and files would leave no room for the parameters."""
 
 
 class StepSection(QWidget):
@@ -54,7 +58,6 @@ class StepSection(QWidget):
         layout = QGridLayout(self)
         layout.setContentsMargins(0, 2, 0, 2)
         layout.setVerticalSpacing(0)
-        layout.setColumnMinimumWidth(0, 82)
         layout.setColumnStretch(1, 1)
         layout.addWidget(self.label, 0, 0)
         layout.addWidget(self.combo, 0, 1)
@@ -113,6 +116,7 @@ class PipelinePanel(QWidget):
         self.run_button.clicked.connect(self._start)
         self.cancel_button.clicked.connect(self._cancel)
         self.forecast, self.reason, self.result = wrapped(), wrapped(), wrapped()
+        self.notes = ScrolledText(NOTES_PX)
         self._lay_out()
         for name in ("pipeline", "preset", "recording", "raster", "runs", "forecast"):
             link(getattr(session.events, name), self.refresh)
@@ -139,6 +143,7 @@ class PipelinePanel(QWidget):
         self.forecast.setVisible(bool(session.forecast) and not reason)
         self.result.setText(summary(session.runs[-1]) if session.runs else "")
         self.result.setVisible(bool(session.runs))
+        self.notes.set_text(notes_text(session.runs[-1]) if session.runs else "")
 
     def blocked(self) -> str:
         """Return why nothing can be run now; empty if it can."""
@@ -151,7 +156,7 @@ class PipelinePanel(QWidget):
     def set_theme(self, theme: Theme) -> None:
         """Follow the colours of the window."""
         self.differs.setStyleSheet(note_sheet(theme))
-        for label in (self.forecast, self.reason):
+        for label in (self.forecast, self.reason, self.notes.label):
             label.setStyleSheet(hint_sheet(theme))
         for section in self.sections.values():
             section.form.set_theme(theme)
@@ -201,7 +206,9 @@ class PipelinePanel(QWidget):
         column = QVBoxLayout(steps)
         column.setContentsMargins(0, 0, 4, 0)
         column.setSpacing(2)
+        width = max(section.label.sizeHint().width() for section in self.sections.values())
         for section in self.sections.values():
+            section.label.setFixedWidth(width + 4)
             column.addWidget(section)
         column.addStretch(1)
         scroll = QScrollArea()
@@ -218,7 +225,7 @@ class PipelinePanel(QWidget):
         layout.addWidget(self.differs_row)
         layout.addWidget(scroll, 1)
         layout.addLayout(buttons)
-        for label in (self.forecast, self.reason, self.result):
+        for label in (self.forecast, self.reason, self.result, self.notes):
             layout.addWidget(label)
         self.setMinimumWidth(280)
 
@@ -226,7 +233,11 @@ class PipelinePanel(QWidget):
 def summary(run: Run) -> str:
     """Return what came out of a run, in one paragraph."""
     time = f" in {duration_text(run.run_time_s)}" if run.run_time_s else ""
-    size = f"up to {run.max_displacement_um:.1f} µm{time}" if run.max_displacement_um > 0 else run.verdict or "no displacement"
-    verdict = run.verdict if size != run.verdict else ""
-    # the verdict may be one of the notes
-    return sentences((f"{run.name}: {size}", verdict, *(note for note in run.notes if note.rstrip(".") not in run.verdict)))
+    if not run.has_estimate or run.max_displacement_um == 0:
+        return sentences((f"{run.name}: {run.verdict.removeprefix(NO_ESTIMATE) or 'no displacement'}",))
+    return sentences((f"{run.name}: up to {run.max_displacement_um:.1f} µm{time}", run.verdict[:1].upper() + run.verdict[1:]))
+
+
+def notes_text(run: Run) -> str:
+    """Return what else is to be known of a run, a line each; what the verdict tells already is left out."""
+    return "\n".join(sentences((note,)) for note in run.notes if note.rstrip(".") not in run.verdict)

@@ -105,7 +105,8 @@ class RunsList(QWidget):
         name.setCheckState(Qt.CheckState.Checked if run.visible else Qt.CheckState.Unchecked)
         notes = tuple(note for note in run.notes if note.rstrip(".") not in run.verdict)
         notes = (run.verdict, *notes) if run.verdict else notes
-        texts = (f"{run.max_displacement_um:.1f} µm", duration_text(run.run_time_s) if run.run_time_s else "–", " · ".join(notes))
+        shift = f"{run.max_displacement_um:.1f} µm" if run.has_estimate else "–"
+        texts = (shift, duration_text(run.run_time_s) if run.run_time_s else "–", " · ".join(notes))
         for column, item in enumerate((name, *map(QTableWidgetItem, texts))):
             item.setToolTip("\n".join((run.name, windows_text(run), *notes)))
             self.table.setItem(row, column, item)
@@ -141,8 +142,13 @@ class RunsList(QWidget):
 def windows_text(run: Run) -> str:
     """Return how many depth windows a run has, and that not all are drawn if so."""
     count = len(run.motion.spatial_bins_um)
+    if not run.has_estimate:
+        return "no lines are drawn: there is no estimate"
     text = "rigid: one depth window" if count == 1 else f"{count} depth windows"
-    return f"{text}, {DRAWN_WINDOWS} of them drawn as lines" if count > DRAWN_WINDOWS else text
+    text = f"{text}, {DRAWN_WINDOWS} of them drawn as lines" if count > DRAWN_WINDOWS else text
+    if run.motion.shank_ids is None:
+        return text
+    return f"{text}, for each of the shanks {', '.join(map(str, run.motion.shank_ids))}, from the strongest shade to the palest"
 
 
 def _swatch(color: str) -> QIcon:

@@ -45,6 +45,17 @@ def mixed(first: str, second: str, share: float) -> str:
     return QColor(red, green, blue).name()
 
 
+def shades(color: str, count: int, theme: Theme) -> list[str]:
+    """Return so many shades of a color that can be told apart on a plot, from the strongest to the palest; one is the color itself."""
+    if count == 1:
+        return [color]
+    strongest, ground = mixed(color, theme.text, 0.65), canvas(theme)
+    return [
+        mixed(strongest, color, 2 * s) if s < 0.5 else mixed(color, ground, 0.9 * (s - 0.5))
+        for s in (k / (count - 1) for k in range(count))
+    ]
+
+
 def _channels(color: str) -> tuple[int, int, int]:
     known = QColor(color)
     return known.red(), known.green(), known.blue()

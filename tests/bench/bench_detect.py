@@ -20,6 +20,8 @@ os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS
 CASES = {"threshold 8, 80 µm": (8.0, 80.0), "threshold 5, 50 µm": (5.0, 50.0)}
 BAND = (300.0, 6000.0)
 SWEEP_MS = 0.8
+MATCHED_MS = 0.5, 1.0
+SIGMA_MS = 0.25
 
 
 def timed(call: Callable[[], int], repeats: int) -> tuple[float, int]:
@@ -64,6 +66,13 @@ def ours(folder: Path, seconds: float, repeats: int) -> dict[str, tuple[float, i
 
             run(1.5)
             rows[f"{label}, {name}"] = timed(lambda run=run: run(seconds), repeats)
+
+    def match(length: float) -> int:
+        params = {"prototype": "gaussian", "ms_before": MATCHED_MS[0], "ms_after": MATCHED_MS[1], "sigma_ms": SIGMA_MS}
+        return len(detect_peaks(recording(length), "matched_filtering", seed=0, n_jobs=1, progress_bar=False, **params))
+
+    match(1.5)
+    rows["matched filtering, noise included"] = timed(lambda: match(seconds), 1)
     return rows
 
 
@@ -72,6 +81,7 @@ def peer(folder: Path, seconds: float, repeats: int) -> dict[str, tuple[float, i
     import warnings
 
     warnings.simplefilter("ignore")
+    import numpy as np
     import probeinterface
     import spikeinterface.core as sc
     from spikeinterface.preprocessing import bandpass_filter, common_reference
@@ -101,6 +111,16 @@ def peer(folder: Path, seconds: float, repeats: int) -> dict[str, tuple[float, i
                 rows[f"{label}, {name}"] = timed(
                     lambda part=part, params=params: len(detect_peaks(part, method_kwargs=params, job_kwargs=job)), repeats
                 )
+        frames = [round(side * info["sampling_frequency"] / 1000) for side in MATCHED_MS]
+        times_ms = np.arange(-frames[0], frames[1]) * 1000 / info["sampling_frequency"]
+        params = {"method": "matched_filtering", "prototype": -np.exp(-(times_ms**2) / (2 * SIGMA_MS**2)), "ms_before": MATCHED_MS[0]}
+
+        def match(length: float) -> int:
+            part = raw.frame_slice(0, int(length * info["sampling_frequency"]))
+            return len(detect_peaks(part, method_kwargs=params, job_kwargs=job))
+
+        match(1.5)
+        rows["matched filtering, noise included"] = timed(lambda: match(seconds), 1)
     return rows
 
 

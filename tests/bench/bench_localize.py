@@ -23,7 +23,19 @@ import numpy as np
 
 SAMPLE = 5000
 WINDOW = {"ms_before": 0.1, "ms_after": 0.3}
-METHODS = ("center_of_mass", "monopolar_triangulation")
+MODES = ("exponential_3d", "gaussian_2d")
+PEERS = {
+    "center_of_mass": {"method": "center_of_mass"},
+    "monopolar_triangulation": {"method": "monopolar_triangulation"},
+    **{mode: {"method": "grid_convolution", "weight_method": {"mode": mode}} for mode in MODES},
+}
+"""What is timed of SpikeInterface, grid convolution with the Gaussian prototype of its presets."""
+SAME_GRID = {"radius_um": 40.0, "percentile": 5.0, "prototype": "gaussian"}
+OURS = {
+    "center_of_mass": [{}, {"feature": "energy", "power": 2.0, "noise_floor_mad": 3.5}],
+    "monopolar_triangulation": [{}, {"enforce_decrease": True}, {"feature": "energy", "enforce_decrease": True}],
+    **{mode: [{"weight_method": mode, **SAME_GRID}, {"weight_method": mode}] for mode in MODES},
+}
 
 
 def open_case(folder: Path):
@@ -66,12 +78,14 @@ def peer_side(folder: Path, output: Path) -> None:
     first, spread = two_samples(len(peaks))
     beginning = recording.frame_slice(0, int(peaks["sample_index"][first[-1]]) + 3000)
     found = {"peaks": peaks, "noise": noise}
-    for method in METHODS:
-        kwargs = {"method_kwargs": {"method": method}, "job_kwargs": job, **WINDOW}
+    times_ms = np.arange(-3, 9) * 1000 / info["sampling_frequency"]
+    for title, params in PEERS.items():
+        course = {"prototype": -np.exp(-(times_ms**2) / (2 * 0.25**2))} if params["method"] == "grid_convolution" else {}
+        kwargs = {"method_kwargs": params | course, "job_kwargs": job, **WINDOW}
         localize_peaks(beginning, peaks[:50], **kwargs)
-        repeats = 3 if method == "center_of_mass" else 1
-        _, found[f"cpu_{method}"] = best_cpu(lambda kwargs=kwargs: localize_peaks(beginning, peaks[first], **kwargs), repeats)
-        found[method] = localize_peaks(recording, peaks[spread], **kwargs)
+        repeats = 1 if title == "monopolar_triangulation" else 3
+        _, found[f"cpu_{title}"] = best_cpu(lambda kwargs=kwargs: localize_peaks(beginning, peaks[first], **kwargs), repeats)
+        found[title] = localize_peaks(recording, peaks[spread], **kwargs)
     np.savez(output, **found)
 
 
@@ -99,14 +113,15 @@ def accuracy(depths, truth) -> str:
 
 
 def objectives(places, peaks, around, sizes) -> np.ndarray:
-    from driftviewer.localize.bounded_newton import derivatives
+    from driftviewer.localize.bounded_newton import LOG_PENALTY, derivatives
 
     out = np.empty(len(peaks))
     for n, (channel, place) in enumerate(zip(peaks["channel_index"], places, strict=True)):
         near = around.indices[channel, : around.counts[channel]]
         x, y = around.locations[near].T.copy()
         size = sizes[n, : len(near)] / sizes[n].max()
-        out[n] = derivatives(size, x, y, len(near), float(place["x"]), float(place["y"]), float(place["z"]))[0]
+        at = (float(place[axis]) for axis in "xyz")
+        out[n] = derivatives(size, x, y, len(near), LOG_PENALTY, np.inf, *at)[0]
     return out
 
 
@@ -114,7 +129,7 @@ def own_side(folder: Path, theirs) -> None:
     from driftviewer.chunks import Chunk
     from driftviewer.localize import LOCALIZERS, localize_peaks
     from driftviewer.localize.waveforms import Neighbourhood
-    from driftviewer.noise import Noise
+    from driftviewer.noise import Noise, measure_noise
     from driftviewer.recording.protocol import Recording, RecordingInfo
 
     info, contacts, truth = open_case(folder)
@@ -128,26 +143,25 @@ def own_side(folder: Path, theirs) -> None:
             return {}
 
     recording = InMemory(RecordingInfo.create(info["sampling_frequency"], len(traces), "int16", contacts))
-    noise, peaks = Noise(theirs["noise"], np.ones(len(contacts), bool)), theirs["peaks"]
+    noise = Noise(theirs["noise"], np.ones(len(contacts), bool), prototypes=measure_noise(recording).prototypes)
+    peaks = theirs["peaks"]
     first, spread = two_samples(len(peaks))
     depths = true_depths(peaks[spread], contacts, truth, info["sampling_frequency"])
     print(f"{len(peaks):,} peaks, {len(contacts)} channels; accuracy on {np.isfinite(depths).sum()} of {len(spread)} peaks")
     print(f"{'':58s} {'peaks/CPU s':>12s} {'ratio':>7s} {'med|dy| um':>10s} {'MAD um':>8s} {'>20 um %':>9s} {'failed':>7s}")
-    extras = {
-        "center_of_mass": [{}, {"feature": "energy", "power": 2.0, "noise_floor_mad": 3.5}],
-        "monopolar_triangulation": [{}, {"enforce_decrease": True}, {"feature": "energy", "enforce_decrease": True}],
-    }
-    for method in METHODS:
-        peer_rate = len(first) / float(theirs[f"cpu_{method}"])
-        print(f"{'SpikeInterface ' + method:58s} {peer_rate:12,.0f} {1.0:7.1f} {accuracy(theirs[method]['y'], depths)}")
-        for params in extras[method]:
-            localizer = LOCALIZERS.make(method, **WINDOW, **params)
+    for title, params in PEERS.items():
+        method = params["method"]
+        peer_rate = len(first) / float(theirs[f"cpu_{title}"])
+        shown = method if title == method else f"{method} {title}"
+        print(f"{'SpikeInterface ' + shown:58s} {peer_rate:12,.0f} {1.0:7.1f} {accuracy(theirs[title]['y'], depths)}")
+        for own in OURS[title]:
+            localizer = LOCALIZERS.make(method, **WINDOW, **own)
             localize_peaks(recording, peaks[:50], localizer, noise=noise, n_jobs=1)
             _, cpu = best_cpu(lambda used=localizer: localize_peaks(recording, peaks, used, noise=noise, n_jobs=1), 3)
             found = localize_peaks(recording, peaks[spread], localizer, noise=noise, n_jobs=1)
-            title = f"driftviewer {method} " + " ".join(f"{key.split('_')[0]}={value}" for key, value in params.items())
+            name = f"driftviewer {method} " + " ".join(f"{key.split('_')[0]}={value}" for key, value in own.items())
             rate = len(peaks) / cpu
-            print(f"{title:58s} {rate:12,.0f} {rate / peer_rate:7.1f} {accuracy(found['y'], depths)}")
+            print(f"{name:58s} {rate:12,.0f} {rate / peer_rate:7.1f} {accuracy(found['y'], depths)}")
     localizer = LOCALIZERS.make("monopolar_triangulation", **WINDOW)
     around = Neighbourhood.of(localizer, recording.info, noise)
     sizes = around.measure(traces, Chunk(0, 0, len(traces), 0), peaks[spread], "ptp")

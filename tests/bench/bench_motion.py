@@ -1,7 +1,7 @@
 """Motion error against the truth, and CPU time, of our presets; optionally of SpikeInterface's in the same run.
 
     python tests/bench/bench_motion.py --cases FOLDER [FOLDER ...] [--presets NAME ...] [--peers PYTHON]
-    python tests/bench/bench_motion.py --scaling 600 3000 14400
+    python tests/bench/bench_motion.py --scaling 600 3000 14400 [--method iterative_template]
 
 Each case FOLDER holds traces.raw (int16), info.json, probe.json (probeinterface) and gt.npz (truth_times, truth_depths,
 truth_displacement). Error: estimate less truth at 0.5, 1.5, … s and every 50 µm of depth, less its median over time at each
@@ -93,10 +93,10 @@ def theirs(python: str, folder: Path, preset: str) -> tuple[tuple[float, float],
         return error(folder, found["displacement"], found["times"], found["depths"]), float(found["cpu"])
 
 
-def scaling(bins: int, peaks_per_bin: int = 500) -> None:
+def scaling(bins: int, name: str, peaks_per_bin: int = 500) -> None:
     """Estimate `bins` time bins of 1 s and nine windows on 3.84 mm of probe, print CPU time, memory and error."""
     from driftviewer.chunks import drain
-    from driftviewer.motion import Activity, Decentralized
+    from driftviewer.motion import ESTIMATORS, Activity
 
     def activity(seconds: int) -> Activity:
         rng = np.random.default_rng(0)
@@ -107,7 +107,7 @@ def scaling(bins: int, peaks_per_bin: int = 500) -> None:
         sizes = np.exp(rng.normal(4.5, 0.5, 250))[unit] * np.exp(rng.normal(0, 0.1, count))
         return Activity(times, depths, sizes, (0.0, float(seconds)), (0.0, 3840.0))
 
-    method = Decentralized(bin_s=1.0, win_step_um=480.0, win_scale_um=480.0)
+    method = ESTIMATORS.make(name, bin_s=1.0, win_step_um=480.0, win_scale_um=480.0)
     drain(method.estimate(activity(20)), False)
     work, begin = activity(bins), time.process_time()
     motion = drain(method.estimate(work), False)
@@ -115,7 +115,9 @@ def scaling(bins: int, peaks_per_bin: int = 500) -> None:
     wrong = np.abs(wrong - np.median(wrong, axis=0))
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     shape = " × ".join(map(str, motion.displacement.shape))
-    print(f"{shape}: {time.process_time() - begin:.1f} CPU s, {memory:.0f} MB at most so far, median error {np.median(wrong):.2f} µm")
+    print(
+        f"{name} {shape}: {time.process_time() - begin:.1f} CPU s, {memory:.0f} MB at most so far, median error {np.median(wrong):.2f} µm"
+    )
 
 
 def main() -> None:
@@ -125,9 +127,10 @@ def main() -> None:
     parser.add_argument("--presets", nargs="*", default=PRESETS)
     parser.add_argument("--peers", metavar="PYTHON", help="interpreter with SpikeInterface")
     parser.add_argument("--scaling", type=int, nargs="*", default=[], metavar="BINS")
+    parser.add_argument("--method", default="decentralized", help="estimator of --scaling")
     args = parser.parse_args()
     for bins in args.scaling:
-        scaling(bins)
+        scaling(bins, args.method)
     for folder in args.cases:
         for preset in args.presets:
             (median, p95), cpu = ours(folder, preset)

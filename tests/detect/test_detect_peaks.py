@@ -24,7 +24,7 @@ def on_disk(tmp_path, noisy_spikes):
 
 
 def test_methods_in_display_order():
-    assert DETECTORS.names() == ["locally_exclusive", "by_channel"]
+    assert DETECTORS.names() == ["locally_exclusive", "by_channel", "matched_filtering"]
 
 
 @pytest.mark.parametrize("method", ["locally_exclusive", "by_channel"])

@@ -352,3 +352,36 @@ def test_motion_is_at_hand():
 
 def test_no_frames():
     assert interpolate_motion(noise(), NONRIGID, border_mode="force_zeros").read(10, 10).shape == (0, 48)
+
+
+def two_shanks(frames: int = 2000) -> InMemory:
+    """Two shanks of 24 contacts, side by side and so close that weights would reach across."""
+    column = np.column_stack([np.zeros(24), 20.0 * np.arange(24)])
+    locations = np.concatenate([column, column + np.array([30.0, 0.0])])
+    return noise(channels=48, frames=frames, locations=locations, shank_ids=np.repeat([0, 1], 24))
+
+
+@pytest.mark.parametrize("method", ["kriging", "idw", "nearest"])
+def test_each_shank_is_corrected_by_its_own_motion_from_its_own_contacts(method: str) -> None:
+    recording, own = two_shanks(), [rigid(0.0, 25.0, 5.0), rigid(13.0, -8.0, 40.0)]
+    together = Motion(
+        0.5 * (own[0].displacement + own[1].displacement), own[0].temporal_bins_s, own[0].spatial_bins_um,
+        shank_ids=np.array([0, 1]), shank_displacement=np.stack([motion.displacement for motion in own]),
+    )  # fmt: skip
+    corrected = interpolate_motion(recording, together, method=method, border_mode="force_extrapolate")
+    for shank, motion in enumerate(own):
+        part = slice(24 * shank, 24 * shank + 24)
+        alone = InMemory(recording.traces[:, part].copy(), recording.info.channel_locations[part])
+        expected = interpolate_motion(alone, motion, method=method, border_mode="force_extrapolate").read(0, 2000)
+        np.testing.assert_allclose(corrected.read(0, 2000)[:, part], expected, atol=1e-3)
+    assert corrected.describe() != interpolate_motion(recording, together.for_shank(9), method=method).describe()
+
+
+def test_channels_that_leave_their_shank_are_dropped_by_its_own_motion() -> None:
+    motion = Motion(
+        np.array([[0.0]]), np.array([1.0]), np.array([200.0]), shank_ids=np.array([0, 1]), shank_displacement=np.array([[[0.0]], [[45.0]]])
+    )
+    corrected = interpolate_motion(two_shanks(), motion)
+    assert np.bincount(corrected.info.shank_ids).tolist() == [24, 21] and "0 to 45 µm" in corrected.info.notes[-1]
+    pickled = pickle.loads(pickle.dumps(corrected))
+    assert np.array_equal(pickled.read(0, 500), corrected.read(0, 500))

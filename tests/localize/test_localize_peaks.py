@@ -8,7 +8,7 @@ from driftviewer.errors import InputError
 from driftviewer.localize import LOCALIZERS, localize_peaks, localize_steps
 from driftviewer.noise import measure_noise
 
-METHODS = ["center_of_mass", "monopolar_triangulation"]
+METHODS = LOCALIZERS.names()
 
 
 @pytest.fixture

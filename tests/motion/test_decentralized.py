@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -6,6 +7,8 @@ import pytest
 from driftviewer.chunks import Progress, drain
 from driftviewer.errors import InputError
 from driftviewer.motion import ESTIMATORS, Activity, Decentralized
+from driftviewer.motion.solver import Convergence
+from driftviewer.params import fields
 
 
 def estimate(activity: Activity, **params):
@@ -122,8 +125,12 @@ def test_reference(make_activity, choice, value):
 
 
 @pytest.mark.parametrize(
-    "params", [{"soft_weights": False}, {"weight_scale": "exp"}, {"weight_with_amplitude": True}, {"spatial_prior": 5.0}]
-)
+    "params",
+    [
+        {"soft_weights": False}, {"weight_scale": "exp"}, {"weight_with_amplitude": True}, {"spatial_prior": 5.0},
+        {"convergence_method": "lsqr_robust"}, {"convergence_method": "gradient_descent"},
+    ],
+)  # fmt: skip
 def test_options_keep_the_answer(make_activity, errors, params):
     assert np.median(errors(estimate(make_activity(gradient), bin_s=4.0, **params), gradient)) < 0.7
 
@@ -150,3 +157,34 @@ def test_the_horizon_is_in_seconds(make_activity, run):
     (pairs,) = run(method._compare(method._raster(activity), method._windows(activity)))
     rows, columns = np.nonzero(pairs.weight[0])
     assert (columns - rows).max() == 10
+
+
+@pytest.mark.parametrize("convergence_method", get_args(Convergence))
+def test_methods_of_convergence_differ_little(make_activity, errors, convergence_method):
+    motion = estimate(make_activity(sine), rigid=True, refinement="none", convergence_method=convergence_method)
+    assert np.median(errors(motion, sine)) < 0.5
+
+
+@pytest.mark.parametrize(
+    ("name", "inside", "beyond"),
+    [
+        ("win_step_um", (5, 5000), (4, 5001)), ("win_scale_um", (5, 5000), (4, 5001)), ("win_margin_um", (-2500, 2500), (-2501, 2501)),
+        ("bin_um", (0.5, 100), (0.4, 101)), ("hist_margin_um", (0, 1000), (-1, 1001)), ("bin_s", (0.01, 600), (0, 601)),
+        ("histogram_depth_smooth_um", (0, 200), (-1, 201)), ("histogram_time_smooth_s", (0, 600), (-1, 601)),
+        ("max_displacement_um", (1, 5000), (0, 5001)), ("corr_threshold", (0, 0.99), (-0.1, 1)), ("time_horizon_s", (0, 1e6), (-1, 2e6)),
+        ("error_sigma", (0.01, 10), (0, 11)), ("temporal_prior", (0, 1e6), (-1, 2e6)), ("spatial_prior", (0, 1e6), (-1, 2e6)),
+        ("robust_regression_sigma", (1, 20), (0.9, 21)), ("lsqr_robust_n_iter", (0, 200), (-1, 201)),
+        ("reference_displacement_time_s", (-1e9, 1e9), (-2e9, 2e9)),
+    ],
+)  # fmt: skip
+def test_bounds(name, inside, beyond):
+    for value in inside:
+        assert getattr(Decentralized(**{name: value}), name) == value
+    for value in beyond:
+        with pytest.raises(InputError, match=name):
+            Decentralized(**{name: value})
+
+
+def test_every_number_has_its_bounds_tested():
+    (mark,) = [m for m in test_bounds.pytestmark if m.name == "parametrize"]
+    assert {row[0] for row in mark.args[1]} == {f.name for f in fields(Decentralized) if f.type in (int, float)}

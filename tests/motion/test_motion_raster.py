@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from driftviewer.motion.base import Activity
-from driftviewer.motion.raster import make_raster, spatial_edges, temporal_edges
+from driftviewer.motion.raster import AmplitudeRaster, amplitude_bins, make_amplitude_raster, make_raster, spatial_edges, temporal_edges
 
 
 @pytest.fixture
@@ -37,3 +37,34 @@ def test_smoothing_spreads_but_keeps_the_counts(activity):
     assert raster.values.sum() == pytest.approx(4, rel=1e-3)
     assert raster.counts.sum() == 4
     assert raster.values.max() < 1
+
+
+def dense(raster: AmplitudeRaster) -> np.ndarray:
+    out = np.zeros((raster.num_bins, raster.num_depths, raster.num_amplitudes))
+    out[np.repeat(np.arange(raster.num_bins), np.diff(raster.starts)), raster.depth, raster.amplitude] += raster.values
+    return out
+
+
+def test_cells_of_the_amplitude_raster_are_its_histogram():
+    rng = np.random.default_rng(0)
+    times, depths, amplitudes = np.sort(rng.uniform(10, 20, 3000)), rng.uniform(-30, 130, 3000), np.exp(rng.normal(4, 1, 3000))
+    times = times[(times < 13) | (times > 16)]
+    depths, amplitudes = depths[: times.size], amplitudes[: times.size]
+    peaks = Activity(times, depths, amplitudes, (10.0, 20.0), (0.0, 100.0))
+    raster = make_amplitude_raster(peaks, 1.0, 7.0, 5, margin_um=10.0)
+    edges = (temporal_edges((10.0, 20.0), 1.0), spatial_edges((0.0, 100.0), 7.0, 10.0), np.arange(6))
+    counts = np.histogramdd([times, depths, amplitude_bins(amplitudes, 5)], edges)[0]
+    assert np.allclose(dense(raster), np.log2(1 + counts), atol=1e-6)
+    assert raster.starts[3] == raster.starts[6] and raster.values.size == np.count_nonzero(counts)
+
+
+def test_amplitude_bins_are_even_in_the_logarithm_and_ignore_extremes():
+    amplitudes = np.exp(np.linspace(0, 10, 10001))
+    amplitudes[-1] = 1e30
+    assert np.allclose(np.bincount(amplitude_bins(amplitudes, 4)), 2500, atol=120)
+    assert not amplitude_bins(np.ones(5), 20).any() and amplitude_bins(np.zeros(0), 20).size == 0
+
+
+def test_an_amplitude_raster_without_peaks():
+    raster = make_amplitude_raster(Activity(*np.zeros((3, 0)), (0.0, 10.0), (0.0, 100.0)), 2.0, 10.0, 20)
+    assert raster.num_bins == 5 and not raster.starts.any() and raster.values.size == 0

@@ -1,8 +1,10 @@
+from typing import get_args
+
 import numpy as np
 import pytest
 
 from driftviewer.motion.pairwise import Pairs
-from driftviewer.motion.solver import smoothness, solve
+from driftviewer.motion.solver import Convergence, smoothness, solve
 
 
 def pairs_of(p: np.ndarray, outliers: float = 0.0, noise: float = 0.0, seed: int = 0) -> np.ndarray:
@@ -18,6 +20,9 @@ def worst(found: np.ndarray, truth: np.ndarray) -> float:
     return float(np.abs(error - np.median(error)).max())
 
 
+METHODS = get_args(Convergence)
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_outlier_pairs_are_dropped(seed, run):
     """80 bins, 15 % of the pairs wrong by 100 µm either way (methods.md section 7, defect 2)."""
@@ -30,29 +35,60 @@ def test_outlier_pairs_are_dropped(seed, run):
     assert 0.8 < solution.support.sum() / pairs.support().sum() < 0.87
 
 
-def test_noise_averages_out(run):
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("seed", range(5))
+def test_every_method_drops_outlier_pairs(method, seed, run):
+    truth = 15 * np.sin(np.arange(80) / 12)
+    pairs = Pairs.from_dense(pairs_of(truth, outliers=0.15, noise=1.0, seed=seed))
+    kept = run(solve([pairs], method=method, sigma=4.0))
+    assert worst(kept.displacement[:, 0], truth) < 1
+    assert worst(run(solve([pairs], method=method, rounds=0)).displacement[:, 0], truth) > 3
+    if method != "gradient_descent":
+        assert 0.6 < kept.support.sum() / pairs.support().sum() < 0.87
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_noise_averages_out(method, run):
     truth = np.cumsum(np.random.default_rng(1).normal(0, 1, 100))
-    solution = run(solve([Pairs.from_dense(pairs_of(truth, noise=2.0))], temporal=0.0))
+    solution = run(solve([Pairs.from_dense(pairs_of(truth, noise=2.0))], method=method, temporal=0.0))
     assert worst(solution.displacement[:, 0], truth) < 1.0
 
 
-def test_without_robustness_it_is_least_squares(run):
-    rng = np.random.default_rng(2)
-    displacement, weight = rng.normal(0, 5, (12, 12)), rng.random((12, 12))
-    rows, right = [], []
-    for i, j in zip(*np.triu_indices(12, 1), strict=True):
-        row = np.zeros(12)
+def least_squares(displacement: np.ndarray, weight: np.ndarray, temporal: float) -> np.ndarray:
+    """Solve the rows of all pairs and of smoothness by a dense method."""
+    bins, rows, right = len(displacement), [], []
+    for i, j in zip(*np.triu_indices(bins, 1), strict=True):
+        row = np.zeros(bins)
         row[[i, j]] = 1, -1
         rows.append(row * np.sqrt(weight[i, j]))
         right.append(displacement[i, j] * np.sqrt(weight[i, j]))
-    for t in range(11):
-        row = np.zeros(12)
-        row[[t, t + 1]] = np.sqrt(3.0) * np.array([-1, 1])
+    for t in range(bins - 1):
+        row = np.zeros(bins)
+        row[[t, t + 1]] = np.sqrt(temporal) * np.array([-1, 1])
         rows.append(row)
         right.append(0.0)
-    expected = np.linalg.lstsq(np.array(rows), np.array(right), rcond=None)[0]
-    found = run(solve([Pairs.from_dense(displacement, weight)], temporal=3.0, rounds=0)).displacement[:, 0]
-    assert np.allclose(found, expected - expected.mean(), atol=1e-4)
+    found = np.linalg.lstsq(np.array(rows), np.array(right), rcond=None)[0]
+    return found - found.mean()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_without_dropping_it_is_least_squares(method, run):
+    rng = np.random.default_rng(2)
+    displacement, weight = rng.normal(0, 5, (12, 12)), rng.random((12, 12))
+    found = run(solve([Pairs.from_dense(displacement, weight)], method=method, temporal=3.0, rounds=0)).displacement[:, 0]
+    assert np.allclose(found, least_squares(displacement, weight**2 if method == "gradient_descent" else weight, 3.0), atol=1e-3)
+
+
+def test_lsqr_robust_ends_as_least_squares_of_the_pairs_it_kept(run):
+    truth = 15 * np.sin(np.arange(40) / 12)
+    displacement, weight = pairs_of(truth, outliers=0.1, noise=1.0), np.random.default_rng(3).uniform(0.2, 1, (40, 40))
+    found = run(solve([Pairs.from_dense(displacement, weight)], method="lsqr_robust", temporal=0.5, sigma=3.0, rounds=20)).displacement[
+        :, 0
+    ]
+    residual = np.abs(displacement - (found[:, None] - found[None, :]))
+    used = np.triu(weight, 1) > 0
+    cut = 3 * 1.4826 * np.median(residual[used])
+    assert np.allclose(found, least_squares(displacement, np.where(residual <= cut, weight, 0), 0.5), atol=0.01)
 
 
 def test_spatial_strength_draws_windows_together(run):

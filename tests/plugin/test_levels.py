@@ -121,3 +121,10 @@ def test_extent_covers_recording_and_peaks():
     assert extent.t0 == 5.0 and extent.t1 == 9.0 and extent.d0 < 100 and extent.d1 > 300
     empty = Extent.of(PeakRaster([], [], []), None)
     assert empty.t1 > empty.t0 and empty.d1 > empty.d0
+
+
+def test_every_shank_has_its_lines():
+    own = np.stack([np.zeros((3, 2)), np.full((3, 2), 7.0)])
+    motion = Motion(own.mean(axis=0), np.arange(3.0), np.array([100.0, 200.0]), shank_ids=np.array([0, 5]), shank_displacement=own)
+    drawn = motion_segments(motion, 1.0)
+    assert sorted(np.unique(drawn[:, 0, 0])) == [100.0, 107.0, 200.0, 207.0] and len(drawn) == 8

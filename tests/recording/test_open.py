@@ -44,6 +44,13 @@ def test_a_folder_with_two_recordings(tmp_path, make_recording):
     assert open_recording(tmp_path, stream="b.bin").info.source.endswith("b.bin")
 
 
+def test_a_flat_file_has_no_streams(tmp_path, make_recording):
+    write_binary(tmp_path / "a.bin", make_recording(100), JOB)
+    for path in (tmp_path / "a.bin", tmp_path / "a.json"):
+        with pytest.raises(InputError, match="one flat file, in which there is no stream 'imec0'"):
+            open_recording(path, stream="imec0")
+
+
 def test_home_is_expanded(tmp_path, make_recording, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     write_binary(tmp_path / "a.bin", make_recording(100), JOB)

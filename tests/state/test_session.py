@@ -58,7 +58,7 @@ def test_differences_between_pipelines():
     start = load_preset(preset_names()[0])
     assert differences(start, start) == ()
     changed = start.override("detect", {"detect_threshold": 5.0}).override("interpolate", {"method": "nearest"})
-    assert differences(changed, start) == ("detect.detect_threshold: 8.0 → 5.0", "interpolate: idw → nearest")
+    assert differences(changed, start) == ("detect.detect_threshold: 8.0 → 5.0", "interpolate: kriging → nearest")
 
 
 def test_display_announces():

@@ -27,7 +27,7 @@ def another(field):
         return "words"
     if field.type in (int, float):
         low, high = lowest(field), highest(field)
-        for value in (field.default + 1, field.default * 1.37, (low + high) / 2, low, high):
+        for value in (field.default + 1, round(field.default * 1.37, 4), (low + high) / 2, low, high):
             if math.isfinite(value) and field.param.allows(field.type(value)) and field.type(value) != field.default:
                 return field.type(value)
     return (*field.default, field.default[-1] if field.default else 1.0)

@@ -19,7 +19,7 @@ from driftviewer.pipeline import STEPS
 from driftviewer.presets import load_preset, preset_names
 from driftviewer.state.session import Session
 from driftviewer.widgets.job_bar import PREPARING, JobBar, duration_text
-from driftviewer.widgets.pipeline_panel import PipelinePanel, summary
+from driftviewer.widgets.pipeline_panel import PipelinePanel, notes_text, summary
 from driftviewer.widgets.probe import ProbeView
 from driftviewer.widgets.recording_panel import RecordingPanel, facts
 from driftviewer.widgets.runs_list import RunsList
@@ -191,7 +191,8 @@ class TestPipelinePanel:
         session.pipeline = session.pipeline.override("estimate", {"bin_s": 1.25})
         assert panel.sections["estimate"].form.rows["bin_s"].editor.value() == 1.25
         session.runs = runs
-        assert panel.result.text() == "second: up to 12.2 µm in 4.5 s. helps. A note."
+        assert panel.result.text() == "second: up to 12.2 µm in 4.5 s. Helps."
+        assert panel.notes.text() == "A note."
 
     def test_forecast_is_beside_run(self, panel, session, recording):
         session.recording = recording
@@ -444,7 +445,7 @@ class TestRunsList:
         session.runs = (run,)
         assert panel.table.item(0, 3).text() == "no estimate: A note."
         still = replace(run, motion=replace(run.motion, displacement=np.zeros((3, 1))))
-        assert summary(still) == "first: no estimate: A note."
+        assert summary(still) == "first: A note." and notes_text(still) == ""
 
     def test_notes_need_room(self, panel):
         panel.resize(320, 200)
