@@ -31,7 +31,7 @@ def peaks_of(found: SortedPeaks) -> tuple[np.ndarray, np.ndarray, float]:
 
 def activity_of(found: SortedPeaks) -> Activity:
     """Return what an estimator sees."""
-    good = np.isfinite(found.depths_um) & np.isfinite(found.times_s)
+    good = np.isfinite(found.depths_um) & np.isfinite(found.times_s) & np.isfinite(found.amplitudes)
     times, depths = found.times_s[good], found.depths_um[good]
     contacts = found.channel_locations[:, 1] if len(found.channel_locations) else depths
     span = (float(contacts.min()), float(contacts.max())) if len(contacts) else (0.0, 1.0)

@@ -31,6 +31,8 @@ class Param:
     unit: str = ""
     intervals: bool = False
     """Whether a text holds intervals, as in ``12.5-14, 60-65``; lists of pairs are taken as well."""
+    zero_chooses: bool = False
+    """Whether 0 is no value, but leaves it to the method to choose one."""
     last: bool = False
     """Whether it is shown after all parameters that are not; for what every method of a step has."""
 
@@ -64,6 +66,9 @@ class Field:
         """The unit, declared or read off the name: its suffix, or ``ms_`` in front (`ms_before`)."""
         if self.name.startswith("ms_"):
             return self.param.unit or "ms"
+        if self.name.startswith("lambda_"):
+            # the suffix tells what is tied, not a unit
+            return self.param.unit
         suffix = next((s for s in sorted(SUFFIX_UNITS, key=len, reverse=True) if self.name.endswith(s)), "")
         return self.param.unit or SUFFIX_UNITS.get(suffix, "")
 

@@ -18,7 +18,7 @@ class PeakRaster:
     times_s : (N,) float
         On the recording's own clock; any order.
     depths_um : (N,) float
-        Peaks whose depth is not finite are left out.
+        Peaks whose time, depth or amplitude is not finite are left out.
     amplitudes : (N,) float
         Only the absolute value counts.
     shanks : (N,) int, optional
@@ -34,7 +34,7 @@ class PeakRaster:
         depths = np.asarray(depths_um, np.float32)
         weights = np.abs(np.asarray(amplitudes, np.float32))
         where = np.empty(0, np.int16) if shanks is None else np.asarray(shanks, np.int16)
-        kept = np.isfinite(depths) & np.isfinite(times)
+        kept = np.isfinite(depths) & np.isfinite(times) & np.isfinite(weights)
         if not kept.all():
             times, depths, weights = times[kept], depths[kept], weights[kept]
             where = where[kept] if where.size else where

@@ -36,6 +36,9 @@ WINDOW_STEPS_UM = (800.0, 400.0, 200.0)
 BEYOND_UM = 400.0
 AMPLITUDE_GROUPS = 6
 CELL_UM = 40.0
+EQUAL_NATS = 0.005
+"""A start that suits the peaks as well as its fit is the better motion: it was smoothed as its own noise asks for."""
+
 CERTAIN = 3.0
 """Standard errors of the gain from which on a richer motion is believed."""
 
@@ -123,7 +126,7 @@ def judgeable(activity: Activity) -> bool:
 
 
 def first_guess(activity: Activity) -> Work[Motion]:
-    """Estimate a motion coarsely, within the reach of `refine`."""
+    """Estimate a motion by maximum likelihood, with everything chosen from the peaks."""
     steps = ESTIMATORS.make("maximum_likelihood").estimate(activity)
     while True:
         try:
@@ -214,7 +217,15 @@ def find_reference(activity: Activity, start: Motion) -> Work[Reference]:
         begin, end = activity.time_range_s
         return Reference(Motion.none(end - begin, (low, high), "still", begin), True, 0.0, half, held.trials[STILL].support)
     motion = yield from share(fit(activity, start, model), 0.8, 0.2)
+    if likelihood(activity, held.grid, start) > likelihood(activity, held.grid, motion) - EQUAL_NATS:
+        motion = start
     return Reference(motion, False, _correlation(*trial.fields), half, trial.support)
+
+
+def likelihood(activity: Activity, grid: Grid, motion: Motion) -> float:
+    """Return the mean log-density of peaks corrected by a motion, nats per peak; a constant at each depth does not count."""
+    moved = Motion(centred(grid.field(motion)), grid.times_s, grid.depths_um)
+    return float(log_density(activity, moved).mean())
 
 
 def _bins(activity: Activity) -> int:

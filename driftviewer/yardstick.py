@@ -9,7 +9,7 @@ from driftviewer.data import Direction, Motion
 from driftviewer.motion.base import Activity
 from driftviewer.motion.work import Work, share
 from driftviewer.raster import PeakRaster
-from driftviewer.reference_motion import Grid, Reference, centred, find_reference, first_guess, judgeable, log_density, thinned
+from driftviewer.reference_motion import Grid, Reference, centred, find_reference, first_guess, judgeable, likelihood, thinned
 
 MARGIN_UM = 20.0
 """How far beyond the contacts peaks are used."""
@@ -59,12 +59,6 @@ class Yardstick:
             return self
         other = yield from find_reference(self.activity, self.own(motion))
         return Yardstick(self.activity, self.shank, other) if other.support > self.reference.support else self
-
-
-def likelihood(activity: Activity, grid: Grid, motion: Motion) -> float:
-    """Return the mean log-density of peaks corrected by a motion, nats per peak; a constant at each depth does not count."""
-    moved = Motion(centred(grid.field(motion)), grid.times_s, grid.depths_um)
-    return float(log_density(activity, moved).mean())
 
 
 def yardsticks(raster: PeakRaster, direction: Direction, contacts_um: tuple[float, float] | None) -> Work[list[Yardstick]]:

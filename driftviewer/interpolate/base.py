@@ -40,7 +40,9 @@ class Interpolator(Method):
     ] = "remove_channels"
     quantum_um: Annotated[
         float,
-        Param("Weights are computed at multiples of this displacement and blended linearly in between; 1 is exact to 0.1 %", gt=0, le=10),
+        Param(
+            "Weights are computed at multiples of this displacement and blended linearly in between; 1 is exact to 0.1 %", ge=0.05, le=10
+        ),
     ] = 1.0
 
     @abstractmethod

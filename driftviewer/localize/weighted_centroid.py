@@ -35,12 +35,16 @@ class WeightedCentroid(WaveformLocalizer):
     """
 
     radius_um: Annotated[
-        float, Param("Contacts within this distance of the peak's contact are used; 0: 2.5 times the window", ge=0, le=1000)
+        float,
+        Param("Contacts within this distance of the peak's contact are used; 0: 2.5 times the window", ge=0, le=1000, zero_chooses=True),
     ] = 0.0
     window_um: Annotated[
         float,
         Param(
-            "Standard deviation of the window; 0: 60 µm, or 2.4 times the distance of neighbouring contacts if that is more", ge=0, le=1000
+            "Standard deviation of the window; 0: 60 µm, or 2.4 times the distance of neighbouring contacts if that is more",
+            ge=0,
+            le=1000,
+            zero_chooses=True,
         ),
     ] = 0.0
     noise_floor_mad: Annotated[
@@ -49,7 +53,7 @@ class WeightedCentroid(WaveformLocalizer):
 
     def fitted(self, info: RecordingInfo) -> "WeightedCentroid":
         """Return this method with what is 0 chosen for a probe."""
-        window = self.window_um or max(SMALLEST_WINDOW_UM, WINDOW_SPACINGS * contact_spacing(info))
+        window = max(self.window_um, 1.0) if self.window_um else max(SMALLEST_WINDOW_UM, WINDOW_SPACINGS * contact_spacing(info))
         return replace(self, window_um=min(window, 1000.0), radius_um=self.radius_um or min(REACH * window, 1000.0))
 
     def in_words(self, info: RecordingInfo) -> str:

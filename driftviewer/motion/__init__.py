@@ -55,7 +55,7 @@ def estimate_motion(
     peaks : (N,) PEAK_DTYPE
         As from `detect_peaks`; any order. Methods for local field potentials (``dredge_lfp``) need none.
     peak_locations : (N,) structured with fields x and y
-        As from `localize_peaks`; peaks without a location (NaN) are left out.
+        As from `localize_peaks`; peaks without a location or an amplitude (NaN) are left out.
     method : str or Estimator
         Name of a registered method, or the method itself.
     progress_bar : bool, optional
@@ -94,27 +94,35 @@ def make_activity(recording: Any, peaks: np.ndarray, peak_locations: np.ndarray,
     Raises
     ------
     InputError
-        Peaks and locations differ in length, the direction is unknown or a peak lies outside the recording.
+        Peaks and locations lack a field or differ in length, the direction is unknown or a peak lies outside the recording.
     """
     rec = as_recording(recording)
     if direction not in ("x", "y"):
         raise InputError(f"direction = {direction!r} is not known; choose one of y, x.")
-    if len(peaks) != len(peak_locations):
-        raise InputError(f"{len(peaks)} peaks do not fit {len(peak_locations)} peak locations; localise the same peaks again.")
+    _check_fields(peaks, peak_locations, direction)
     frames = _joined_frames(peaks, rec.info.boundaries, rec.info.num_samples)
-    depths = np.asarray(peak_locations[direction], np.float64)
+    depths, amplitudes = (np.asarray(values, np.float64) for values in (peak_locations[direction], peaks["amplitude"]))
     order = np.argsort(frames, kind="stable")
-    order = order[np.isfinite(depths[order])]
+    order = order[(np.isfinite(depths) & np.isfinite(amplitudes))[order]]
     contacts, ids = rec.info.channel_locations[:, "xy".index(direction)], rec.info.shank_ids
     several = len(np.unique(ids)) > 1
     ranges = {int(shank): (float(contacts[ids == shank].min()), float(contacts[ids == shank].max())) for shank in np.unique(ids)}
     begin, end = (float(t) for t in rec.frames_to_times(np.array([0, rec.info.num_samples - 1])))
     return Activity(
-        np.asarray(rec.frames_to_times(frames[order]), np.float64), depths[order], np.abs(peaks["amplitude"][order]).astype(np.float64),
+        np.asarray(rec.frames_to_times(frames[order]), np.float64), depths[order], np.abs(amplitudes[order]),
         (begin, end + 1 / rec.info.sampling_frequency), (float(contacts.min()), float(contacts.max())), direction,
         shanks=peak_shanks(rec, peaks)[order] if several else None, shank_ranges_um=ranges if several else {},
         boundaries_s=tuple(map(float, rec.frames_to_times(np.array(rec.info.boundaries, np.int64)))),
     )  # fmt: skip
+
+
+def _check_fields(peaks: np.ndarray, peak_locations: np.ndarray, direction: Direction) -> None:
+    for what, values, names in (("peaks", peaks, ("sample_index", "channel_index", "amplitude")), ("locations", peak_locations, direction)):
+        for name in names:
+            if name not in (getattr(getattr(values, "dtype", None), "names", None) or ()):
+                raise InputError(f"The {what} have no field {name!r}; pass the results of detect_peaks and localize_peaks.")
+    if len(peaks) != len(peak_locations):
+        raise InputError(f"{len(peaks)} peaks do not fit {len(peak_locations)} peak locations; localise the same peaks again.")
 
 
 def peak_shanks(recording: Any, peaks: np.ndarray) -> np.ndarray:

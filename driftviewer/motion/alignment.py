@@ -75,6 +75,8 @@ def align(files: list[Activity], centers_um: np.ndarray) -> Work[Alignment]:
         Depths at which an offset is sought, at equal distances; one for rigid offsets.
     """
     rich = np.array([part.times_s.size >= MIN_PEAKS for part in files])
+    if rich.sum() < 2:
+        return Alignment(np.zeros((len(files), len(centers_um))), centers_um, np.zeros(len(files), dtype=bool))
     rigid, sure = yield from share(_rigid(files, rich), 0.0, 0.6)
     start = np.repeat(rigid[:, None], len(centers_um), axis=1)
     if sure.sum() < 2:

@@ -58,7 +58,12 @@ class DredgeAp(WindowedEstimator):
     ] = 1.0
     max_disp_um: Annotated[
         float,
-        Param("Largest displacement searched between two time bins; 0: a quarter of the windows' width, or 100 µm if rigid", ge=0, le=5000),
+        Param(
+            "Largest displacement searched between two time bins; 0: a quarter of the windows' width, or 100 µm if rigid",
+            ge=0,
+            le=5000,
+            zero_chooses=True,
+        ),
     ] = 0.0
     time_horizon_s: Annotated[float, Param("Only time bins closer than this are compared; 0 compares all", ge=0, le=1e6)] = 1000.0
     mincorr: Annotated[float, Param("Pairs of time bins whose profiles correlate less than this are ignored", ge=0, lt=1)] = 0.1

@@ -38,6 +38,8 @@ NARROW_UM = 80.0
 ALIKE_UM = 15.0
 RESIDUAL_UM = 60.0
 """How far windows may move apart from the rigid motion, besides half of its range."""
+TIE = 30.0
+"""Strength that holds neighbouring windows together in the first search, so that one with few units does not stray."""
 MIN_SPAN_UM = 60.0
 CONFIDENCE_S = 2.0
 """Confidence is that of the peaks of so long a time."""
@@ -48,12 +50,13 @@ CONFIDENCE_S = 2.0
 class MaximumLikelihood(Estimator):
     """Move each time bin to where its peaks are most likely; chooses bins, windows and search range by itself."""
 
-    bin_s: Annotated[float, Param("Time bin; 0 chooses by the rate of peaks: 40 per window and bin", ge=0, le=600)] = 0.0
+    bin_s: Annotated[float, Param("Time bin; 0 chooses by the rate of peaks: 40 per window and bin", ge=0, le=600, zero_chooses=True)] = 0.0
     win_step_um: Annotated[
-        float, Param("Distance between the depths that move on their own; 0: 200 µm, more where peaks are rare", ge=0, le=5000)
+        float,
+        Param("Distance between the depths that move on their own; 0: 200 µm, more where peaks are rare", ge=0, le=5000, zero_chooses=True),
     ] = 0.0
     max_displacement_um: Annotated[
-        float, Param("Largest displacement searched between two moments; 0 chooses by the probe's length", ge=0, le=5000)
+        float, Param("Largest displacement searched between two moments; 0 chooses by the probe's length", ge=0, le=5000, zero_chooses=True)
     ] = 0.0
     end_margin_um: Annotated[
         float,
@@ -62,7 +65,12 @@ class MaximumLikelihood(Estimator):
     hist_margin_um: Annotated[float, Param("How far beyond the contacts peaks are used, where end_margin_um is 0", ge=0, le=1000)] = 20.0
     width_um: Annotated[
         float,
-        Param("Smoothing of the peaks' density in depth; 0 chooses what predicts one half of the peaks from the other best", ge=0, le=20),
+        Param(
+            "Smoothing of the peaks' density in depth; 0 chooses what predicts one half of the peaks from the other best",
+            ge=0,
+            le=20,
+            zero_chooses=True,
+        ),
     ] = 0.0
 
     def estimate(self, activity: Activity) -> Steps[Motion]:
@@ -165,7 +173,7 @@ class _Plan:
     @property
     def search(self) -> Decentralized:
         """How displacements are first looked for."""
-        return Decentralized(bin_s=self.start_bin_s, win_step_um=self.step_um, refinement="none")
+        return Decentralized(bin_s=self.start_bin_s, win_step_um=self.step_um, refinement="none", spatial_prior=TIE)
 
     @classmethod
     def of(cls, method: MaximumLikelihood, activity: Activity) -> "_Plan":

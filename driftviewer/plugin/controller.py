@@ -18,6 +18,7 @@ from driftviewer.from_peaks import peaks_steps
 from driftviewer.motion import TraceEstimator, estimate_steps, make_activity
 from driftviewer.noise import measure_noise
 from driftviewer.plugin.forecast import Forecast
+from driftviewer.plugin.trial import check_traces
 from driftviewer.preprocess.chain import default_chain, preprocess
 from driftviewer.presets import load_preset, preset_names
 from driftviewer.quality import score_raster, score_steps
@@ -182,6 +183,7 @@ class Controller:
             assert self._sorted is not None
             info = yield from peaks_steps(self._sorted, pipeline, None, session.preset)
         else:
+            check_traces(pipeline.estimate, session.preprocessing)
             earlier = self._reusable(recording)
             if earlier is not None:
                 info = yield from _estimate_again(recording, earlier, pipeline)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from driftviewer.errors import InputError
 from driftviewer.motion import TraceEstimator
 from driftviewer.pipeline import Pipeline
-from driftviewer.plugin.trial import BYTES_PER_PEAK, Search, try_estimate, try_search, try_traces
+from driftviewer.plugin.trial import BYTES_PER_PEAK, Search, check_traces, try_estimate, try_search, try_traces
 from driftviewer.recording.protocol import Recording
 from driftviewer.state.job import Job
 from driftviewer.state.session import Session
@@ -38,6 +38,7 @@ class Cost:
         return f"About {time_text} and {memory} to find some {_rounded(self.peaks)} peaks and estimate (from a trial on a part of it)."
 
 
+TRYING = "Trying a part of the recording to tell what a run takes…"
 AT_HAND = "The peaks of the last run are used again: only the estimate is made anew."
 
 
@@ -106,8 +107,10 @@ class Forecast:
             key = (recording, pipeline, self.at_hand())
             if recording is None or self.job.running or key == tried:
                 continue
+            # what was foretold is of another run
+            session.forecast = TRYING
             try:
-                sentence = AT_HAND if key[2] else self._try(recording, pipeline, lambda serial=serial: serial == self._serial)
+                sentence = AT_HAND if key[2] else self._try(recording, pipeline, serial)
             except (InputError, MemoryError, OSError) as error:
                 log.info("no forecast: %s", error)
                 session.forecast, tried = "", key
@@ -120,8 +123,13 @@ class Forecast:
             if sentence and serial == self._serial and session.recording is recording:
                 session.forecast, tried = sentence, key
 
-    def _try(self, recording: Recording, pipeline: Pipeline, wanted: Callable[[], bool]) -> str:
+    def _try(self, recording: Recording, pipeline: Pipeline, serial: int) -> str:
         """Return the forecast; empty if no longer wanted."""
+
+        def wanted() -> bool:
+            return serial == self._serial
+
+        check_traces(pipeline.estimate, self.session.preprocessing)
         if isinstance(pipeline.estimate, TraceEstimator):
             seconds = try_traces(recording, pipeline.estimate, wanted)
             return "" if seconds is None else Cost(seconds).sentence()

@@ -1,7 +1,7 @@
 """What the steps of a run take, measured on a short part of the recording."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,8 +10,10 @@ import numpy as np
 from driftviewer.chunks import Job as Work
 from driftviewer.chunks import chunks_of, map_chunks
 from driftviewer.correct import fuse
+from driftviewer.errors import InputError
 from driftviewer.motion import Activity, Estimator, TraceEstimator, estimate_steps, make_activity
 from driftviewer.noise import measure_noise
+from driftviewer.params import Method
 from driftviewer.pipeline import Pipeline
 from driftviewer.recording.protocol import DerivedRecording, Recording
 
@@ -25,6 +27,9 @@ COPIES = 6
 
 ENOUGH_PEAKS = 50_000
 """An estimate from so many tells what one from more takes."""
+
+HIGHEST_CUT_HZ = 50.0
+"""Little is left of local field potentials where slower signals than this are removed."""
 
 TRACE_CHUNKS = 2
 """Of an estimator that reads traces, so many of its chunks are tried."""
@@ -101,13 +106,10 @@ def try_estimate(recording: Recording, estimator: Estimator, search: Search, wan
     tile = replace(tile, times_s=tile.times_s - search.begin_s, time_range_s=(0.0, length), boundaries_s=())
     most = max(1, round(duration / length))
     copies = int(np.clip(ENOUGH_PEAKS // max(1, tile.times_s.size), 1, most))
-    seconds: float | None = 0.0
     # the first compiles
-    for count in dict.fromkeys((1, copies)):
-        seconds = _timed(estimate_steps(estimator, _repeated(tile, count, length)), wanted)
-        if seconds is None:
-            return None
-    return seconds * duration / (copies * length)
+    _timed(estimate_steps(estimator, tile), wanted)
+    seconds = _timed(estimate_steps(estimator, _repeated(tile, copies, length)), wanted)
+    return None if seconds is None else seconds * duration / (copies * length)
 
 
 def _repeated(activity: Activity, count: int, length_s: float) -> Activity:
@@ -116,6 +118,19 @@ def _repeated(activity: Activity, count: int, length_s: float) -> Activity:
         activity, times_s=np.concatenate([activity.times_s + k * length_s for k in range(count)]), depths_um=np.tile(activity.depths_um, count),
         amplitudes=np.tile(activity.amplitudes, count), time_range_s=(0.0, count * length_s), shanks=shanks,
     )  # fmt: skip
+
+
+def check_traces(estimator: Estimator, chain: Iterable[Method]) -> None:
+    """Refuse to estimate from local field potentials behind a filter that removes them."""
+    if not isinstance(estimator, TraceEstimator):
+        return
+    for step in chain:
+        lowest = getattr(step, "freq_min", 0.0)
+        if lowest > HIGHEST_CUT_HZ:
+            raise InputError(
+                f"{estimator.name} needs local field potentials, which the {step.name.replace('_', ' ')} above {lowest:g} Hz removes;"
+                " take it out of the preprocessing in the Recording panel, or choose another method."
+            )
 
 
 def try_traces(recording: Recording, estimator: TraceEstimator, wanted: Callable[[], bool]) -> float | None:

@@ -15,6 +15,7 @@ from driftviewer.widgets.style import Theme
 
 LOWEST, HIGHEST = 1e-3, 1e6
 STEPS = 100
+WIDEST_RUN_PX = 170
 """Positions of the slider per factor of ten."""
 
 
@@ -78,6 +79,8 @@ class ViewBar(QWidget):
         self.run = QComboBox()
         self.run.setToolTip("Whose correction is shown")
         self.run.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
+        # long names must not push the other controls out of a narrow window
+        self.run.setMaximumWidth(WIDEST_RUN_PX)
         self.run.activated.connect(self._choose_run)
         self.save = QPushButton("Save…")
         self.save.setToolTip("Save the motion, peaks and parameters of this run in a new folder, as SpikeInterface reads it")

@@ -18,6 +18,8 @@ from driftviewer.recording.protocol import Recording
 BLOCK_S = 0.5
 TRANSIENT = 1e-6
 """What is left of a filter's transient after the margin."""
+LONGEST_S = 30.0
+"""A filter that rings longer than this would have to read most of a recording for each piece of it."""
 CACHE_BYTES = 256 * 2**20
 UNROLL = 4
 
@@ -84,7 +86,10 @@ class FilteredRecording(PreprocessedRecording):
         super().__init__(parent, method, offset_uv=np.zeros(parent.info.num_channels))
         sections = method.sections(parent.info.sampling_frequency)
         radius = max(np.abs(np.roots(section[3:])).max() for section in sections)
-        self.margin = UNROLL * math.ceil(math.log(TRANSIENT) / math.log(radius) / UNROLL)
+        ringing = math.log(TRANSIENT) / math.log(radius) if radius < 1 else math.inf
+        if ringing > LONGEST_S * parent.info.sampling_frequency:
+            raise InputError(f"A filter of freq_min = {method.freq_min:g} Hz rings for more than {LONGEST_S:g} s; raise freq_min.")
+        self.margin = UNROLL * math.ceil(ringing / UNROLL)
         # rounding grows with the length of the impulse response
         self.sections = sections.astype(np.float32 if self.margin <= 1000 else np.float64)
         self._prepare()

@@ -57,6 +57,10 @@ def sentences(notes: Iterable[str]) -> str:
     return " ".join(note.rstrip(".") + "." for note in notes if note)
 
 
+def _worded(value: object) -> str:
+    return "none" if value in ("", []) else str(value)
+
+
 def differences(pipeline: Pipeline, start: Pipeline) -> tuple[str, ...]:
     """Return the parameters that differ, as ``"estimate.bin_s: 2.0 → 1.0"``; a changed method is one difference."""
     found = []
@@ -66,7 +70,11 @@ def differences(pipeline: Pipeline, start: Pipeline) -> tuple[str, ...]:
             found.append(f"{step}: {old.name} → {new.name}")
         else:
             before = old.params()
-            found += [f"{step}.{name}: {before[name]} → {value}" for name, value in new.params().items() if value != before[name]]
+            found += [
+                f"{step}.{name}: {_worded(before[name])} → {_worded(value)}"
+                for name, value in new.params().items()
+                if value != before[name]
+            ]
     return tuple(found)
 
 

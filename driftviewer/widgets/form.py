@@ -11,16 +11,19 @@ from driftviewer.errors import InputError
 from driftviewer.params import SUFFIX_UNITS, Field, Method, fields
 from driftviewer.widgets.labels import wrapped
 from driftviewer.widgets.links import guard_wheel
-from driftviewer.widgets.number_box import NumberBox
+from driftviewer.widgets.number_box import CHOSEN, NumberBox
 from driftviewer.widgets.style import DARK, Theme, error_sheet
 
 NAMES = {
     "bin_s": "Time bin", "bin_um": "Depth bin", "n_peaks": "Number of peaks", "ms_before": "Before the peak", "ms_after": "After the peak",
     "exclude_sweep_ms": "Dead time", "win_scale_um": "Window width", "freq_min": "From", "freq_max": "To",
+    "lambda_t": "Tie in time", "lambda_s": "Tie in depth", "mincorr": "Smallest correlation",
+    "mincorr_percentile": "Smallest correlation percentile", "eps": "Tie to zero", "width_um": "Smoothing in depth",
 }  # fmt: skip
 WORDS = {
     "win": "window", "hist": "histogram", "corr": "correlation", "lsqr": "least-squares", "iter": "iterations",
     "max": "largest", "min": "smallest", "num": "number of", "n": "number of",
+    "disp": "displacement", "len": "length",
 }  # fmt: skip
 """Standard names that do not speak for themselves, and abbreviations in the others."""
 
@@ -44,7 +47,7 @@ def value_text(field: Field, value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:g} {field.unit}".rstrip()
+        return CHOSEN if field.param.zero_chooses and value == 0 else f"{value:g} {field.unit}".rstrip()
     if isinstance(value, (tuple, list)):
         return f"{', '.join(f'{item:g}' for item in value)} {field.unit}".rstrip() if value else "none"
     return f"{value} {field.unit}".rstrip() if value != "" else "none"

@@ -89,7 +89,7 @@ class ScrolledText(QScrollArea):
 
     def _fit(self) -> None:
         bar = self.verticalScrollBar().sizeHint().width()
-        needed = self.label.heightForWidth(max(40, self.width() - bar))
+        needed = self.label.heightForWidth(max(40, self.width() - bar - 4)) + 4
         self.setFixedHeight(max(1, min(needed, self.limit_px)))
 
 

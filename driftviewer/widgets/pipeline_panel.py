@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QComboBox, QFrame, QGridLayout, QHBoxLayout, QLabel, QPushButton, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
 from driftviewer.errors import InputError
@@ -16,7 +17,7 @@ from driftviewer.state.session import Run, Session, differences, sentences
 from driftviewer.widgets.fold import Fold
 from driftviewer.widgets.form import MethodForm
 from driftviewer.widgets.job_bar import duration_text
-from driftviewer.widgets.labels import ScrolledText, wrapped
+from driftviewer.widgets.labels import ScrolledText, escaped, wrapped
 from driftviewer.widgets.links import guard_wheel, link
 from driftviewer.widgets.style import DARK, Theme, hint_sheet, note_sheet
 
@@ -41,17 +42,15 @@ class StepSection(QWidget):
     def __init__(self, step: str, method: Method, baseline: Method | None) -> None:
         super().__init__()
         self.step, self.baseline = step, baseline
-        title, help_text = TITLES[step]
+        title = TITLES[step][0]
         self.label = QLabel(title)
         self.combo = QComboBox()
-        self.combo.setToolTip(help_text)
         self.combo.setAccessibleName(title)
         self.combo.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.combo.setMinimumContentsLength(8)
         for name in STEPS[step].names():
             self.combo.addItem(name.replace("_", " "), name)
-            summary = (STEPS[step][name].__doc__ or "").strip().split("\n")[0]
-            self.combo.setItemData(self.combo.count() - 1, summary, Qt.ItemDataRole.ToolTipRole)
+            self.combo.setItemData(self.combo.count() - 1, _help(STEPS[step][name]), Qt.ItemDataRole.ToolTipRole)
         guard_wheel(self.combo)
         self.form = MethodForm(method, baseline)
         self.box = Fold("Parameters", self.form)
@@ -70,6 +69,7 @@ class StepSection(QWidget):
         """Show a method and mark what differs from the preset's; nothing is emitted."""
         self.baseline = baseline
         self.combo.setCurrentIndex(self.combo.findData(method.name))
+        self.combo.setToolTip(f"<p>{TITLES[self.step][1]}<br>{self.combo.currentText()}: {escaped(_help(method))}</p>")
         self.form.set_method(method, baseline)
         start = baseline.params() if type(baseline) is type(method) and baseline is not None else type(method)().params()
         count = sum(value != start[name] for name, value in method.params().items())
@@ -81,6 +81,11 @@ class StepSection(QWidget):
         if name != self.form.value().name:
             preset = self.baseline
             self.changed.emit(preset if preset is not None and preset.name == name else STEPS[self.step].make(name))
+
+
+def _help(method: object) -> str:
+    """Return a method's first sentence."""
+    return (method.__doc__ or "").strip().split("\n")[0]
 
 
 class PipelinePanel(QWidget):
@@ -161,6 +166,13 @@ class PipelinePanel(QWidget):
         for section in self.sections.values():
             section.form.set_theme(theme)
 
+    def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802 - Qt's name
+        """Put the choices of all steps below each other: how wide the names are is known once the style is applied."""
+        super().showEvent(event)
+        width = max(section.label.sizeHint().width() for section in self.sections.values())
+        for section in self.sections.values():
+            section.label.setMinimumWidth(width)
+
     def _baseline(self) -> Pipeline | None:
         known = self.session.preset in preset_names()
         return load_preset(self.session.preset) if known else None
@@ -206,9 +218,7 @@ class PipelinePanel(QWidget):
         column = QVBoxLayout(steps)
         column.setContentsMargins(0, 0, 4, 0)
         column.setSpacing(2)
-        width = max(section.label.sizeHint().width() for section in self.sections.values())
         for section in self.sections.values():
-            section.label.setFixedWidth(width + 4)
             column.addWidget(section)
         column.addStretch(1)
         scroll = QScrollArea()

@@ -23,7 +23,7 @@ os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS
 
 import numpy as np
 
-PRESETS = ("rigid_fast", "nonrigid_accurate")
+PRESETS = ("auto", "rigid_fast", "kilosort_like", "dredge_fast", "nonrigid_fast_and_accurate", "nonrigid_accurate", "dredge")
 
 PEER = """
 import json, sys, time
@@ -37,6 +37,8 @@ rec = sc.read_binary(folder + "/traces.raw", sampling_frequency=info["sampling_f
 probe = probeinterface.read_probeinterface(folder + "/probe.json").probes[0]
 rec = rec.set_probe(probe) or rec
 job = dict(n_jobs=1, chunk_duration="1s", progress_bar=False)
+if preset == "dredge":  # as shipped it asks for a batching mode that does not exist
+    job["estimate_motion_kwargs"] = dict(batching_mode="full")
 compute_motion(rec.frame_slice(0, int(3 * info["sampling_frequency"])), preset=preset, **job)
 begin = time.process_time()
 motion = compute_motion(rec, preset=preset, **job)
@@ -97,6 +99,7 @@ def scaling(bins: int, name: str, peaks_per_bin: int = 500) -> None:
     """Estimate `bins` time bins of 1 s and nine windows on 3.84 mm of probe, print CPU time, memory and error."""
     from driftviewer.chunks import drain
     from driftviewer.motion import ESTIMATORS, Activity
+    from driftviewer.params import fields
 
     def activity(seconds: int) -> Activity:
         rng = np.random.default_rng(0)
@@ -107,7 +110,9 @@ def scaling(bins: int, name: str, peaks_per_bin: int = 500) -> None:
         sizes = np.exp(rng.normal(4.5, 0.5, 250))[unit] * np.exp(rng.normal(0, 0.1, count))
         return Activity(times, depths, sizes, (0.0, float(seconds)), (0.0, 3840.0))
 
-    method = ESTIMATORS.make(name, bin_s=1.0, win_step_um=480.0, win_scale_um=480.0)
+    known = {field.name for field in fields(ESTIMATORS[name])}
+    wanted = {"bin_s": 1.0, "win_step_um": 480.0, "win_scale_um": 480.0}
+    method = ESTIMATORS.make(name, **{key: value for key, value in wanted.items() if key in known})
     drain(method.estimate(activity(20)), False)
     work, begin = activity(bins), time.process_time()
     motion = drain(method.estimate(work), False)
@@ -135,7 +140,7 @@ def main() -> None:
         for preset in args.presets:
             (median, p95), cpu = ours(folder, preset)
             line = f"{folder.name:10} {preset:18} driftviewer {median:5.2f} / {p95:5.2f} µm {cpu:6.1f} CPU s"
-            if args.peers:
+            if args.peers and preset != "auto":
                 (median, p95), peer_cpu = theirs(args.peers, folder, preset)
                 line += f"   SpikeInterface {median:5.2f} / {p95:5.2f} µm {peer_cpu:6.1f} CPU s   ratio {cpu / peer_cpu:.3f}"
             print(line, flush=True)

@@ -5,7 +5,6 @@ import pytest
 
 from driftviewer.data import Motion
 from driftviewer.plugin.controller import COLORS, Controller
-from driftviewer.plugin.forecast import Trial
 from driftviewer.simulate import simulate_drifting_recording
 from driftviewer.state.display import Display
 from driftviewer.state.job import Job
@@ -118,8 +117,35 @@ def test_sorted_spikes_of_a_real_recording_hold_no_drift(controller, shared_data
     assert np.median(np.abs(displacement - np.median(displacement, axis=0))) <= 1.0
 
 
-def test_the_forecast_says_time_memory_and_number_of_peaks():
-    sentence = Trial(0.25, 1234.0, 40e6).sentence(600.0)
-    assert sentence.startswith("About 3 min") or sentence.startswith("About 2 min")
-    assert "740,000 peaks" in sentence and "MB" in sentence
-    assert "GB" in Trial(0.25, 50_000.0, 40e6).sentence(7200.0)
+def test_no_estimate_is_nothing_to_flicker_with(controller):
+    still = Run("still", Motion.none(10.0, (0.0, 100.0), "No drift was found."), COLORS[0])
+    controller.session.runs = (still,)
+    controller.flicker()
+    assert not still.has_estimate and not controller.display.corrected and "no estimate" in controller.session.notice
+
+
+def test_a_run_is_named_by_its_estimator_if_that_is_not_the_presets(controller):
+    assert controller._label() == "auto"
+    controller.session.pipeline = controller.session.pipeline.override("estimate", {"method": "dredge_ap"})
+    assert controller._label() == "dredge_ap"
+
+
+def test_local_field_potentials_need_a_chain_that_keeps_them(controller, recording_folder):
+    controller.open_path(recording_folder)
+    session = finish(controller)
+    controller.run()
+    raster = finish(controller).raster
+    session.pipeline = session.pipeline.override("estimate", {"method": "dredge_lfp", "bin_s": 0.1})
+    controller.run()
+    finish(controller, "failed")
+    assert "above 300 Hz removes" in controller.job.error and controller.job.error.count(". ") == 0
+    session.preprocessing = ()
+    controller.run()
+    session = finish(controller)
+    assert session.runs[-1].name == "2 · dredge_lfp" and not len(session.runs[-1].info.peaks)
+    assert session.raster is raster, "an estimate without peaks must leave the raster as it is"
+    session.pipeline = session.pipeline.override("estimate", {"method": "decentralized"})
+    assert not controller.peaks_at_hand(), "the peaks of another chain, or none at all, must not be used again"
+    controller.run()
+    assert len(finish(controller).runs[-1].info.peaks) > 100
+    assert controller.peaks_at_hand()

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from driftviewer.data import Motion
-from driftviewer.plugin.levels import KEPT_CELLS, Extent, Grid, boundary_segments, motion_segments, placement
+from driftviewer.plugin.levels import KEPT_CELLS, Extent, Grid, boundary_segments, motion_segments, placement, shank_segments
 from driftviewer.raster import PeakRaster
 from driftviewer.state.display import DRAWN_WINDOWS, drawn_windows
 
@@ -128,3 +128,11 @@ def test_every_shank_has_its_lines():
     motion = Motion(own.mean(axis=0), np.arange(3.0), np.array([100.0, 200.0]), shank_ids=np.array([0, 5]), shank_displacement=own)
     drawn = motion_segments(motion, 1.0)
     assert sorted(np.unique(drawn[:, 0, 0])) == [100.0, 107.0, 200.0, 207.0] and len(drawn) == 8
+    assert [np.unique(pieces[:, 0, 0]).tolist() for pieces in shank_segments(motion, 1.0)] == [[100.0, 200.0], [107.0, 207.0]]
+
+
+def test_no_piece_leads_over_a_boundary_between_files():
+    times = np.array([0.5, 1.5, 2.0 - 1e-6, 2.0, 2.5])
+    motion = Motion(np.array([[0.0], [0.0], [0.0], [80.0], [80.0]]), times, np.array([100.0]))
+    drawn = motion_segments(motion, 10.0)
+    assert len(drawn) == 3 and (drawn[:, 1, 0] == 0).all()

@@ -205,3 +205,13 @@ def test_what_seals_a_drawing_goes_with_the_cockpit(make_napari_viewer):
     assert viewer.canvas.overlays.text.text == SEAL
     cockpit.close()
     assert not viewer.canvas.overlays.text.visible
+
+
+def test_a_long_name_of_a_run_leaves_room_in_a_narrow_window(cockpit, qtbot):
+    shown(cockpit, qtbot)
+    cockpit.window.resize(1000, 700)
+    cockpit.session.runs = (Run("12 · nonrigid_fast_and_accurate", some_motion(), "#ff9f1c"),)
+    qtbot.wait(300)
+    bar = view_bar(cockpit)
+    assert bar.box.width() >= bar.box.minimumWidth() and cockpit.window.width() == 1000
+    assert bar.save.geometry().right() <= bar.width() and not bar.box.geometry().intersects(bar.fit.geometry())

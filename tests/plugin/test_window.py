@@ -116,6 +116,33 @@ def test_lines_of_a_run_lie_on_the_drift(filled, qtbot):
     assert "one" not in filled.viewer.layers
 
 
+def test_no_estimate_is_no_line(filled, qtbot):
+    with_run(filled, qtbot)
+    still = Motion.none(200.0, (0.0, 1000.0), "No drift was found.")
+    filled.session.runs = (*filled.session.runs, Run("still", still, "#ff5fa8"))
+    qtbot.wait(200)
+    assert set(filled.layers.lines.by_run) == {"one"} and "still" not in filled.viewer.layers
+
+
+def test_shanks_are_told_apart_by_their_shade(filled, qtbot):
+    own = np.stack([filled.truth.displacement * factor for factor in (0.2, 0.6, 1.0)])
+    motion = replace(filled.truth, shank_ids=np.array([0, 1, 2]), shank_displacement=own)
+    with_run(filled, qtbot, motion, "shanks")
+    layer = filled.layers.lines.by_run["shanks"]
+
+    def shades():
+        return [tuple(color) for color in np.unique(layer.edge_color.round(4), axis=0)]
+
+    assert len(shades()) == 3 and len(layer.edge_color) == len(layer.data)
+    before = set(shades())
+    filled.viewer.scene.camera.zoom *= 8
+    qtbot.wait(600)
+    assert len(layer.edge_color) == len(layer.data) and set(shades()) == before
+    filled.viewer.theme = "light"
+    qtbot.wait(200)
+    assert len(shades()) == 3 and set(shades()) != before
+
+
 def test_correction_makes_units_straight(filled, qtbot):
     with_run(filled, qtbot)
     raw, corrected = (np.asarray(layer.data[-1]) for layer in (filled.layers.raw, filled.layers.corrected))

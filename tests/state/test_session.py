@@ -61,6 +61,18 @@ def test_differences_between_pipelines():
     assert differences(changed, start) == ("detect.detect_threshold: 8.0 → 5.0", "interpolate: kriging → nearest")
 
 
+def test_an_empty_value_is_called_none():
+    start = load_preset(preset_names()[0])
+    changed = start.override("estimate", {"exclude_intervals_s": "5-12"})
+    assert differences(changed, start) == ("estimate.exclude_intervals_s: none → 5-12",)
+
+
+def test_zero_without_evidence_is_no_estimate():
+    none = Motion.none(10.0, (0.0, 100.0), "No drift was found.")
+    assert not Run("a", none, "#000000").has_estimate
+    assert Run("b", Motion(np.zeros((2, 1)), np.array([0.0, 1.0]), np.array([5.0])), "#000000").has_estimate
+
+
 def test_display_announces():
     display = Display()
     events = heard(display.events)

@@ -11,7 +11,7 @@ from driftviewer.params import fields
 from driftviewer.pipeline import STEPS
 from driftviewer.preprocess import PREPROCESSORS
 from driftviewer.widgets.form import MethodForm, label_of, tooltip_of
-from driftviewer.widgets.number_box import NumberBox
+from driftviewer.widgets.number_box import CHOSEN, NumberBox
 from driftviewer.widgets.style import LIGHT
 
 ALL = [registry.make(name) for registry in (*STEPS.values(), PREPROCESSORS) for name in registry.names()]
@@ -48,6 +48,49 @@ def form(request, qtbot):
     made = MethodForm(request.param)
     qtbot.addWidget(made)
     return made
+
+
+@pytest.fixture
+def chosen(qtbot):
+    made = MethodForm(STEPS["estimate"].make("maximum_likelihood"))
+    qtbot.addWidget(made)
+    return made
+
+
+def test_zero_that_leaves_the_choice_to_the_method_says_so(chosen):
+    row = chosen.rows["bin_s"]
+    assert row.editor.text() == CHOSEN and row.read() == 0.0
+    type_in(row, "1.5")
+    assert row.editor.text() == "1.5 s" and chosen.value().bin_s == 1.5
+    assert CHOSEN in row.reset.toolTip()
+    row.reset.click()
+    assert row.editor.text() == CHOSEN and chosen.value().bin_s == 0.0
+    chosen.set_method(chosen.value().replace(bin_s=2.0))
+    assert row.editor.text() == "2 s"
+    type_in(row, "-1")
+    assert row.message.text() and chosen.value().bin_s == 2.0
+    type_in(row, "0")
+    assert chosen.value().bin_s == 0.0 and row.editor.text() == CHOSEN
+
+
+def test_every_zero_that_chooses_is_declared_with_its_rule():
+    declared = [field for method in ALL for field in fields(type(method)) if field.param.zero_chooses]
+    assert declared and all("0 chooses" in field.param.help or "0: " in field.param.help for field in declared)
+    assert all(field.param.allows(0) for field in declared)
+
+
+def test_intervals_that_cannot_be_read_are_explained(chosen):
+    row = chosen.rows["exclude_intervals_s"]
+    type_in(row, "12-5, x")
+    assert "give intervals as begin-end" in row.message.text()
+    assert not chosen.commit() and chosen.value().exclude_intervals_s == ""
+    type_in(row, "20-22, 5-12")
+    assert chosen.commit() and chosen.value().exclude_intervals_s == "5-12, 20-22"
+
+
+def test_strengths_have_no_unit():
+    form_fields = {field.name: field for field in fields(STEPS["estimate"]["dredge_ap"])}
+    assert form_fields["lambda_s"].unit == "" and label_of(form_fields["lambda_s"]) == "Tie in depth"
 
 
 def type_in(row, text):
@@ -108,7 +151,8 @@ def test_every_parameter_explains_itself(form):
             assert text in row.editor.toolTip() or "&" in row.editor.toolTip()
         assert ("Allowed" in row.editor.toolTip()) == bool(field.param.bounds_text())
         if isinstance(row.editor, NumberBox):
-            assert row.editor.suffix().strip() == field.unit
+            chosen = field.param.zero_chooses and row.editor.value() == 0
+            assert row.editor.suffix().strip() == ("" if chosen else field.unit)
             assert not row.editor.keyboardTracking()
 
 

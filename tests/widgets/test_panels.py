@@ -19,7 +19,7 @@ from driftviewer.pipeline import STEPS
 from driftviewer.presets import load_preset, preset_names
 from driftviewer.state.session import Session
 from driftviewer.widgets.job_bar import PREPARING, JobBar, duration_text
-from driftviewer.widgets.pipeline_panel import PipelinePanel, notes_text, summary
+from driftviewer.widgets.pipeline_panel import NOTES_PX, PipelinePanel, notes_text, summary
 from driftviewer.widgets.probe import ProbeView
 from driftviewer.widgets.recording_panel import RecordingPanel, facts
 from driftviewer.widgets.runs_list import RunsList
@@ -194,6 +194,22 @@ class TestPipelinePanel:
         assert panel.result.text() == "second: up to 12.2 µm in 4.5 s. Helps."
         assert panel.notes.text() == "A note."
 
+    def test_many_notes_leave_room_for_the_parameters(self, panel, session, runs, qtbot):
+        notes = tuple(f"File {k}: time bins of 1 s, motion at 7 depths, search over 400 µm." for k in range(30))
+        run = replace(runs[0], info=replace(runs[0].info, notes=notes))
+        session.runs = (run,)
+        panel.resize(320, 700)
+        qtbot.wait(50)
+        assert panel.notes.height() <= NOTES_PX and panel.notes.label.height() > NOTES_PX
+        assert panel.notes.text().splitlines()[0] == notes[0] and "A note." in panel.notes.text()
+        session.runs = ()
+        assert not panel.notes.isVisible()
+
+    def test_names_of_the_steps_are_not_cut(self, panel):
+        labels = [section.label for section in panel.sections.values()]
+        assert len({section.combo.x() for section in panel.sections.values()}) == 1
+        assert all(label.width() >= label.sizeHint().width() for label in labels)
+
     def test_forecast_is_beside_run(self, panel, session, recording):
         session.recording = recording
         session.forecast = "~12 s, 300 MB"
@@ -217,6 +233,13 @@ class TestJobBar:
         qtbot.addWidget(made)
         made.show()
         return made
+
+    def test_an_error_is_never_cut(self, bar, job, qtbot):
+        job.error = "/a/path/that/is/long/file.bin does not exist; check the spelling, and that the disk is connected. " * 2
+        for width in (600, 260):
+            bar.resize(width, 40)
+            qtbot.wait(30)
+            assert bar.error.height() >= bar.error.heightForWidth(bar.error.width())
 
     def test_progress_then_cancel(self, bar, job, qtbot):
         assert not bar.bar.isVisible()
@@ -446,6 +469,17 @@ class TestRunsList:
         assert panel.table.item(0, 3).text() == "no estimate: A note."
         still = replace(run, motion=replace(run.motion, displacement=np.zeros((3, 1))))
         assert summary(still) == "first: A note." and notes_text(still) == ""
+
+    def test_no_estimate_has_no_size(self, session, panel):
+        still = replace(session.runs[0], motion=Motion.none(10.0, (0.0, 100.0), "No drift was found."))
+        session.runs = (still,)
+        assert panel.table.item(0, 1).text() == "–" and "no estimate" in panel.table.item(0, 0).toolTip()
+
+    def test_tooltip_names_the_shanks(self, session, panel):
+        own = np.ones((2, 3, 1))
+        motion = Motion(np.ones((3, 1)), np.arange(3.0), np.array([5.0]), shank_ids=np.array([0, 3]), shank_displacement=own)
+        session.runs = (replace(session.runs[0], motion=motion),)
+        assert "each of the shanks 0, 3" in panel.table.item(0, 0).toolTip()
 
     def test_notes_need_room(self, panel):
         panel.resize(320, 200)
