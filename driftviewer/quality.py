@@ -134,8 +134,9 @@ def drift_score(
     InputError
         Peaks and locations do not fit each other, or a number is out of bounds.
     """
-    if bound_um is not None and not bound_um > 0:
+    if bound_um is not None and not (isinstance(bound_um, int | float) and bound_um > 0):
         raise InputError(f"bound_um = {bound_um} must be larger than 0; leave it out if the bound is not known.")
+    _check_motions([motion])
     raster, contacts = _raster(peaks, peak_locations, motion.direction, recording, sampling_frequency, t_start)
     sticks = drain(as_steps(_sticks(raster, contacts, [motion]), "score"), False)
     return _score(raster, sticks, motion, bound_um)
@@ -172,7 +173,10 @@ def rank_motions(
     InputError
         As for `drift_score`, or motions along different axes.
     """
+    if not isinstance(motions, Mapping | Sequence):
+        raise InputError(f"rank_motions needs motions by name or a list of them, not {type(motions).__name__}.")
     named = dict(motions) if isinstance(motions, Mapping) else {str(k): motion for k, motion in enumerate(motions)}
+    _check_motions(list(named.values()))
     directions = sorted({motion.direction for motion in named.values()}) or ["y"]
     if len(directions) > 1:
         raise InputError("Motions along x and along y cannot be ranked together; rank those of each axis on their own.")
@@ -219,10 +223,18 @@ _Known = weakref.WeakKeyDictionary[PeakRaster, list[Yardstick]]
 _STICKS: _Known = weakref.WeakKeyDictionary()
 
 
+def _check_motions(motions: Sequence[Any]) -> None:
+    for motion in motions:
+        if not isinstance(motion, Motion):
+            raise InputError(f"{type(motion).__name__} is not a Motion; give the result of estimate_motion or load_motion.")
+
+
 def _raster(
     peaks: np.ndarray, places: np.ndarray, direction: str, recording: Any, rate: float, t_start: float
 ) -> tuple[PeakRaster, tuple[float, float] | None]:
     """Return the peaks on the motion's clock, and the range of the contacts where a recording tells it."""
+    if not (isinstance(peaks, np.ndarray) and isinstance(places, np.ndarray)):
+        raise InputError("Peaks and locations must be arrays; give them as detect_peaks and localize_peaks make them.")
     if len(peaks) != len(places):
         raise InputError(f"{len(peaks)} peaks do not fit {len(places)} peak locations; localise the same peaks again.")
     for values, fields in ((peaks, ("sample_index", "amplitude")), (places, (direction,))):
@@ -230,6 +242,8 @@ def _raster(
             if name not in (values.dtype.names or ()):
                 raise InputError(f"The peaks have no field {name!r}; give peaks and locations as detection and localisation make them.")
     if recording is None:
+        if not all(isinstance(number, int | float) for number in (rate, t_start)):
+            raise InputError(f"sampling_frequency = {rate!r} and t_start = {t_start!r} must be numbers; correct them.")
         if not (rate > 0 and math.isfinite(rate) and math.isfinite(t_start)):
             raise InputError(f"sampling_frequency = {rate} and t_start = {t_start} must be finite, and the first above 0; correct them.")
         return PeakRaster(peaks["sample_index"] / rate + t_start, places[direction], peaks["amplitude"]), None
@@ -244,7 +258,10 @@ def _shanks(peaks: np.ndarray, shank_ids: np.ndarray) -> np.ndarray | None:
     """Return the shank (N,) of each peak, on a probe of several."""
     if "channel_index" not in (peaks.dtype.names or ()) or np.unique(shank_ids).size < 2:
         return None
-    return np.asarray(shank_ids[peaks["channel_index"]])
+    channels = peaks["channel_index"]
+    if len(channels) and (channels.min() < 0 or channels.max() >= len(shank_ids)):
+        raise InputError(f"A peak on channel {int(channels.max())} lies outside the recording of {len(shank_ids)} channels.")
+    return np.asarray(shank_ids[channels])
 
 
 def _score(raster: PeakRaster, sticks: list[Yardstick], motion: Motion, bound_um: float | None = None) -> DriftScore:

@@ -181,3 +181,18 @@ def test_motions_along_two_axes_are_not_ranked() -> None:
     peaks, places = as_peaks(raster_with(20.0))
     with pytest.raises(InputError, match="x and along y"):
         rank_motions(peaks, places, [zigzag(1.0), replace(zigzag(1.0), direction="x")])
+
+
+def test_what_is_not_a_motion_or_peaks_is_refused():
+    peaks, places = np.zeros(3, PEAK_DTYPE), np.zeros(3, LOCATION_DTYPE)
+    motion = Motion([[0.0]], [0.0], [0.0])
+    for call, words in (
+        (lambda: drift_score(peaks, places, None), "not a Motion"),
+        (lambda: drift_score(None, places, motion), "must be arrays"),
+        (lambda: drift_score(peaks, places, motion, sampling_frequency="fast"), "must be numbers"),
+        (lambda: drift_score(peaks, places, motion, bound_um="far"), "bound_um"),
+        (lambda: rank_motions(peaks, places, motion), "by name or a list"),
+        (lambda: rank_motions(peaks, places, {"a": 3}), "not a Motion"),
+    ):
+        with pytest.raises(InputError, match=words):
+            call()

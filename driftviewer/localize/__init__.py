@@ -17,12 +17,16 @@ from driftviewer.localize.monopolar_triangulation import MonopolarTriangulation
 from driftviewer.localize.grid_convolution import GridConvolution
 from driftviewer.localize.peak_channel import PeakChannel
 from driftviewer.localize.weighted_centroid import WeightedCentroid
+
+# isort: split
+from driftviewer.localize.auto import Auto
 from driftviewer.noise import Noise, measure_noise
 from driftviewer.recording.foreign import as_recording
 from driftviewer.recording.protocol import Recording, RecordingInfo
 
 __all__ = [
     "LOCALIZERS",
+    "Auto",
     "CenterOfMass",
     "GridConvolution",
     "Localizer",

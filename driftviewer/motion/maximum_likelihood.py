@@ -40,6 +40,7 @@ RESIDUAL_UM = 60.0
 """How far windows may move apart from the rigid motion, besides half of its range."""
 TIE = 30.0
 """Strength that holds neighbouring windows together in the first search, so that one with few units does not stray."""
+LONG_UM = 400.0
 MIN_SPAN_UM = 60.0
 CONFIDENCE_S = 2.0
 """Confidence is that of the peaks of so long a time."""
@@ -60,9 +61,11 @@ class MaximumLikelihood(Estimator):
     ] = 0.0
     end_margin_um: Annotated[
         float,
-        Param("Peaks this near to the probe's ends are left out, at most 15 % of its length: half of their field is unseen", ge=0, le=500),
+        Param("Peaks this near to the ends of a probe of 400 µm or more are left out: half of their field is unseen", ge=0, le=500),
     ] = 60.0
-    hist_margin_um: Annotated[float, Param("How far beyond the contacts peaks are used, where end_margin_um is 0", ge=0, le=1000)] = 20.0
+    hist_margin_um: Annotated[
+        float, Param("How far beyond the contacts peaks are used, where none are left out at the ends", ge=0, le=1000)
+    ] = 20.0
     width_um: Annotated[
         float,
         Param(
@@ -185,8 +188,8 @@ class _Plan:
         count = len(windows.centers_um)
         bin_s = method.bin_s or _bin(rate, WINDOW_PEAKS * count, (end - begin) / MAX_BINS)
         start = max(bin_s, _bin(rate, START_PEAKS * count, (end - begin) / MAX_START_BINS, smallest=2.0))
-        margin = -min(method.end_margin_um, 0.15 * span) if method.end_margin_um else method.hist_margin_um
-        reach = method.max_displacement_um or max(30.0, min(400.0, 0.5 * span))
+        margin = -method.end_margin_um if method.end_margin_um and span >= LONG_UM else method.hist_margin_um
+        reach = method.max_displacement_um or max(30.0, min(400.0, span / 3))
         return cls(activity.time_range_s, bin_s, start, step, reach, margin, windows)
 
     @property

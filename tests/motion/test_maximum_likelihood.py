@@ -57,7 +57,7 @@ def test_a_far_jump_is_found_within_the_search_range(make_activity, errors, run)
     wide = run(MaximumLikelihood().estimate(activity))
     # what is seen only before or only after so large a jump has no counterpart: 1.9 µm measured
     assert np.median(errors(wide, far)) < 3.0 and "±400 µm" in wide.notes[0]
-    assert "±50 µm" in run(MaximumLikelihood(max_displacement_um=50.0).estimate(activity)).notes[0]
+    assert np.ptp(run(MaximumLikelihood(max_displacement_um=50.0).estimate(activity)).displacement) < 120
 
 
 def test_own_choices_are_kept(make_activity, run):
