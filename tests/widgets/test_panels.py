@@ -144,7 +144,7 @@ class TestPipelinePanel:
         assert not started
         assert section.box.is_open
         assert section.form.rows["detect_threshold"].message.isVisible()
-        panel.sections["localize"].form.rows["radius_um"].editor.setValue(50.0)
+        panel.sections["estimate"].form.rows["bin_s"].editor.setValue(2.0)
         assert section.form.rows["detect_threshold"].message.isVisible(), "another edit took the message away"
 
     def test_differences_and_reset(self, panel, session):
