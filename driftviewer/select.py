@@ -149,12 +149,13 @@ class SelectByLocationAndTime(SelectByLocation):
 
 
 def _bins(values: np.ndarray, count: int, tail: float = TAIL) -> np.ndarray:
-    """Return which of `count` bins of equal width each value lies in; the outermost bins hold the tails."""
-    if not len(values):
-        return np.empty(0, np.int64)
-    low, high = np.quantile(values, (tail, 1 - tail))
+    """Return which of `count` bins of equal width each value lies in, 0 for those not finite; the outermost bins hold the tails."""
+    finite = np.isfinite(values)
+    if not finite.any():
+        return np.zeros(len(values), np.int64)
+    low, high = np.quantile(values[finite], (tail, 1 - tail))
     width = (high - low) / count or 1.0
-    numbers: np.ndarray = np.minimum(((np.clip(values, low, high) - low) / width).astype(np.int64), count - 1)
+    numbers: np.ndarray = np.minimum(((np.clip(np.where(finite, values, low), low, high) - low) / width).astype(np.int64), count - 1)
     return numbers
 
 
